@@ -1,0 +1,30 @@
+package stream
+
+import "time"
+
+// Header is one header of a record.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Record is a message as a broker carries it; ingest and sink translate it to and from their client's own type.
+type Record struct {
+	Topic     string
+	Partition int
+	Offset    int64
+	Time      time.Time
+	Key       []byte
+	Value     []byte
+	Headers   []Header
+}
+
+// Get is the value of the last header of that name, and whether there is one.
+func (r *Record) Get(key string) (string, bool) {
+	for i := len(r.Headers) - 1; i >= 0; i-- {
+		if r.Headers[i].Key == key {
+			return string(r.Headers[i].Value), true
+		}
+	}
+	return "", false
+}
