@@ -1,0 +1,43 @@
+package encoder
+
+import (
+	"context"
+
+	"github.com/ensue-video/ensue/stream"
+)
+
+// Config is the definition's `encoder`.
+type Config struct {
+	// Model is a name of the table of encoders ("pixels").
+	Model string `def:"model"`
+}
+
+// Encoder turns clips into tokens. It is safe for use by several goroutines; what it remembers of a stream is in the State,
+// which one goroutine uses at a time.
+//
+// Invariant 5: a token depends on frames up to the end of its own span only.
+type Encoder interface {
+	Info() Info
+	// NewState is the state of a stream that begins.
+	NewState() State
+	// Encode encodes the clip as what follows in the stream of the state. The clip is still the caller's.
+	Encode(ctx context.Context, clip *stream.Clip, state State) (*stream.Tokens, error)
+}
+
+// State is what an encoder remembers of one stream.
+type State interface {
+	// Reset forgets everything, as after a gap.
+	Reset()
+}
+
+// Info describes an encoder.
+type Info struct {
+	// Name is its name in the table, Digest a SHA-256 over everything that determines its tokens ("sha256:…").
+	Name, Digest string
+	// Width and Height are the size in pixels of the frames it wants.
+	Width, Height int
+	// GridHeight and GridWidth are H' and W', Dim is D.
+	GridHeight, GridWidth, Dim int
+	// FramesPerStep is how many frames one token step covers.
+	FramesPerStep int
+}
