@@ -1,0 +1,122 @@
+package predictor
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/ensue-video/ensue/stream"
+)
+
+// Config is the definition's `predictor`.
+type Config struct {
+	// Model is a name of the table of predictors: "persistence", "linear", "flow".
+	Model string `def:"model"`
+	// Context is how much past the predictor sees.
+	Context time.Duration `def:"context"`
+	// Horizons are how far ahead it predicts, increasing; the first one is the length of a window.
+	Horizons []time.Duration `def:"horizons"`
+	// Map says whether results carry the energy of every token.
+	Map       bool            `def:"map"`
+	Calibrate CalibrateConfig `def:"calibrate"`
+}
+
+// CalibrateConfig is how energies become p-values and verdicts.
+type CalibrateConfig struct {
+	// FalseAlarmsPerDay is the rate the user accepts, per stream, on footage without surprises.
+	FalseAlarmsPerDay float64 `def:"false_alarms_per_day"`
+	// Warmup is how much of a stream must have been seen before it is judged.
+	Warmup time.Duration `def:"warmup"`
+	// History is how many windows the calibration remembers.
+	History int `def:"history"`
+}
+
+// The values of a definition that says nothing.
+const (
+	DefaultModel             = "persistence"
+	defaultContext           = 2 * time.Second
+	defaultFalseAlarmsPerDay = 1
+	defaultWarmup            = time.Minute
+	defaultHistory           = 600
+)
+
+// Default fills what c leaves open (Map has no default: false is an answer).
+func (c Config) Default() Config {
+	if c.Model == "" {
+		c.Model = DefaultModel
+	}
+	if c.Context == 0 {
+		c.Context = defaultContext
+	}
+	if len(c.Horizons) == 0 {
+		c.Horizons = []time.Duration{time.Second, 2 * time.Second}
+	}
+	if c.Calibrate.FalseAlarmsPerDay == 0 {
+		c.Calibrate.FalseAlarmsPerDay = defaultFalseAlarmsPerDay
+	}
+	if c.Calibrate.Warmup == 0 {
+		c.Calibrate.Warmup = defaultWarmup
+	}
+	if c.Calibrate.History == 0 {
+		c.Calibrate.History = defaultHistory
+	}
+	return c
+}
+
+// Validate tells all that is wrong with c at once, each a permanent failure predict.config that names its key; nil if nothing is.
+func (c Config) Validate() error {
+	var problems []error
+	expect := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, stream.Fail("predict", "predict.config", format, args...))
+		}
+	}
+	expect(c.Context > 0, "predictor.context: %s is no past: it must be longer than 0s", c.Context)
+	expect(len(c.Horizons) > 0, "predictor.horizons: there must be at least one; the first is the length of a window")
+	before := time.Duration(0)
+	for i, horizon := range c.Horizons {
+		expect(horizon > before, "predictor.horizons[%d]: %s is not after %s: list them in increasing order", i, horizon, before)
+		before = horizon
+	}
+	rate := c.Calibrate.FalseAlarmsPerDay
+	expect(rate > 0 && !math.IsInf(rate, 0), "predictor.calibrate.false_alarms_per_day: %v: it must be a number above 0", rate)
+	if len(c.Horizons) > 0 {
+		expect(c.Alpha() < 1, "predictor.calibrate.false_alarms_per_day: %v is one for every window of %s: ask for fewer",
+			rate, c.Horizons[0])
+	}
+	expect(c.Calibrate.Warmup >= 0, "predictor.calibrate.warmup: %s: it cannot be negative", c.Calibrate.Warmup)
+	expect(c.Calibrate.History >= minimumHistory, "predictor.calibrate.history: %d windows are too few to judge by: take %d or more",
+		c.Calibrate.History, minimumHistory)
+	return errors.Join(problems...)
+}
+
+// Alpha is the p-value below which a window is an alarm, so that windows without surprises alarm at the rate the user accepts:
+// false alarms per day × seconds of a window / 86400.
+func (c Config) Alpha() float64 {
+	return c.Calibrate.FalseAlarmsPerDay * c.Horizons[0].Seconds() / (24 * time.Hour).Seconds()
+}
+
+// Past is what a predictor may look at: the tokens of the context, oldest first, and as many of the last frames as it needs.
+// It is the caller's; a predictor neither changes nor keeps it.
+type Past struct {
+	// Tokens are at least one step.
+	Tokens *stream.Tokens
+	// Frames are the last Info().Frames frames or fewer, `[n, H, W, 3]`, oldest first; the last one ends the last token.
+	Frames [][]byte
+}
+
+// Predictor says which tokens it expects. It is safe for use by several goroutines.
+type Predictor interface {
+	Info() Info
+	// Expect writes to out the tokens expected for the steps [lead, lead+steps) after the past ends: `[steps, H', W', D]`.
+	Expect(ctx context.Context, past Past, lead, steps int, out []float32) error
+}
+
+// Info describes a predictor.
+type Info struct {
+	// Name is its name in the table, Digest a SHA-256 over everything that determines what it expects ("sha256:…").
+	Name, Digest string
+	// Frames is how many of the last frames it wants to see beside the tokens.
+	Frames int
+}

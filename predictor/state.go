@@ -1,0 +1,176 @@
+package predictor
+
+import (
+	"time"
+
+	"github.com/ensue-video/ensue/stream"
+)
+
+// State is what a Scorer remembers of one stream. One goroutine uses it at a time.
+//
+// Invariant 6: it holds the steps that a later window may need, the frames that belong to them as far as the predictor looks at
+// frames, and the names of the segments they came from; Running adds 8 bytes for each window of its history.
+type State struct {
+	calibrator Calibrator
+	// step is how long a token step is; 0 before the first one.
+	step time.Duration
+	// tokens are the last steps; nil before the first one.
+	tokens *stream.Tokens
+	// frames are the last frames, oldest first; carried of them came after the last step and will be part of the next one.
+	frames  [][]byte
+	carried int
+	// pieces are the segments the steps and the carried frames came from, oldest first.
+	pieces []piece
+	// torn is why the next segment has no past, while tokens is nil.
+	torn stream.Reason
+	// last is the segment that came last.
+	last piece
+}
+
+// piece is a segment as the state remembers it.
+type piece struct {
+	id     stream.SegmentID
+	extent stream.Extent
+	frames int
+}
+
+// Calibrator is the stream's calibration, to be exported and imported.
+func (s *State) Calibrator() Calibrator { return s.calibrator }
+
+// Reset forgets the context, as after a gap; the calibration stays.
+func (s *State) Reset() {
+	*s = State{calibrator: s.calibrator, torn: stream.ReasonGap, last: s.last}
+}
+
+const (
+	// stepTolerance is how much the length of a step may change before it counts as another frame rate.
+	stepTolerance = 0.02
+	// holeSteps is how many steps may lie between two neighbouring tokens before the stream has a hole: a lost frame or two are
+	// none, and neither is twice the longest distance that the stream has shown anyway (variable frame rate).
+	holeSteps = 3
+)
+
+// continues says whether the tokens, in steps of that length, follow on what the state knows, without a hole and at the same rate.
+func (s *State) continues(step time.Duration, tokens *stream.Tokens) bool {
+	if s.tokens == nil || tokens.T == 0 {
+		return true
+	}
+	if change := float64(step-s.step) / float64(s.step); change > stepTolerance || change < -stepTolerance {
+		return false
+	}
+	distance := tokens.Spans[0].Start - s.tokens.Spans[s.tokens.T-1].Start
+	return distance > 0 && distance <= max(holeSteps*s.step, 2*widest(s.tokens.Spans), 2*widest(tokens.Spans))
+}
+
+// widest is the longest distance between neighbours.
+func widest(spans []stream.Span) time.Duration {
+	distance := time.Duration(0)
+	for i := 1; i < len(spans); i++ {
+		distance = max(distance, spans[i].Start-spans[i-1].Start)
+	}
+	return distance
+}
+
+// needed is the oldest segment the state is made of; the last one where it is made of nothing.
+func (s *State) needed() stream.SegmentID {
+	if len(s.pieces) > 0 {
+		return s.pieces[0].id
+	}
+	return s.last.id
+}
+
+// keep makes the end of the timeline the state's memory: the steps and frames that bounds allow.
+func (s *State) keep(line *timeline, bounds bounds) {
+	s.keepTokens(line, min(bounds.steps, line.tokens.T))
+	s.keepFrames(line, min(bounds.frames+line.carried, len(line.frames)))
+	s.carried = line.carried
+	s.pieces = append(s.pieces, line.piece)
+	s.trim(bounds)
+}
+
+func (s *State) keepTokens(line *timeline, steps int) {
+	if steps == 0 {
+		return
+	}
+	shape := line.tokens.Shape
+	shape.T = steps
+	if s.tokens == nil || cap(s.tokens.Data) < shape.Len() {
+		s.tokens = &stream.Tokens{Data: make([]float32, shape.Len()), Spans: make([]stream.Span, steps)}
+	}
+	from := line.tokens.T - steps
+	s.tokens.Shape = shape
+	s.tokens.Data = s.tokens.Data[:shape.Len()]
+	copy(s.tokens.Data, line.tokens.Data[from*shape.Step():])
+	s.tokens.Spans = append(s.tokens.Spans[:0], line.tokens.Spans[from:]...)
+}
+
+// keepFrames copies the last frames: those of the clip go back to their pool. Frames it drops lend their memory to new ones.
+func (s *State) keepFrames(line *timeline, count int) {
+	old := len(s.frames)
+	kept := line.frames[len(line.frames)-count:]
+	reused := max(0, count-(len(line.frames)-old)) // of kept, how many the state already owns
+	spare := s.frames[:old-reused]
+	frames := make([][]byte, count)
+	copy(frames, kept[:reused])
+	for i, frame := range kept[reused:] {
+		var room []byte
+		if len(spare) > 0 {
+			room, spare = spare[0][:0], spare[1:]
+		}
+		frames[reused+i] = append(room, frame...)
+	}
+	s.frames = frames
+}
+
+// trim forgets the segments that no kept step came from. It counts frames, so that a segment whose only frame waits for the
+// second half of its step is still needed.
+func (s *State) trim(bounds bounds) {
+	steps := 0
+	if s.tokens != nil {
+		steps = s.tokens.T
+	}
+	needed := steps*bounds.framesPerStep + s.carried
+	newer := 0
+	for i := len(s.pieces) - 1; i >= 0; i-- {
+		if newer >= needed {
+			s.pieces = append(s.pieces[:0], s.pieces[i+1:]...)
+			return
+		}
+		newer += s.pieces[i].frames
+	}
+}
+
+// bounds is how much of a stream is remembered.
+type bounds struct {
+	// steps is how many steps, frames how many frames before the end of the last step.
+	steps, frames, framesPerStep int
+}
+
+// timeline is what is known of a stream while a segment is scored: the state's steps, then the segment's own.
+type timeline struct {
+	tokens stream.Tokens
+	// from is where the segment's own steps begin.
+	from   int
+	layout layout
+	// frames are the frames of the last steps and those carried, framesPerStep of them a step; the newest are the clip's own memory.
+	frames                 [][]byte
+	carried, framesPerStep int
+	piece                  piece
+}
+
+// past is what a predictor may look at when its context ends before the step end, and that many frames with it.
+func (l *timeline) past(end, frames int) Past {
+	begin := max(0, end-l.layout.context)
+	shape := l.tokens.Shape
+	shape.T = end - begin
+	past := Past{Tokens: &stream.Tokens{
+		Shape: shape,
+		Data:  l.tokens.Data[begin*shape.Step() : end*shape.Step()],
+		Spans: l.tokens.Spans[begin:end],
+	}}
+	if frames > 0 {
+		last := max(0, len(l.frames)-l.carried-(l.tokens.T-end)*l.framesPerStep)
+		past.Frames = l.frames[max(0, last-frames):last]
+	}
+	return past
+}
