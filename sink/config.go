@@ -1,0 +1,192 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"net"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ensue-video/ensue/stream"
+)
+
+const (
+	// DeliverAtLeastOnce is the guarantee of the kafka driver.
+	DeliverAtLeastOnce = "at_least_once"
+	// deliverExactlyOnce is a guarantee that people ask for and this driver cannot give.
+	deliverExactlyOnce = "exactly_once"
+	// DefaultDeliveryTimeout is that of Kafka's own producer (delivery.timeout.ms): a broker restarts well within it.
+	DefaultDeliveryTimeout = 2 * time.Minute
+	// stdoutPath is the path that means the standard output.
+	stdoutPath = "-"
+)
+
+// Sink takes results out of a pipeline. One goroutine uses it.
+type Sink interface {
+	// Write returns nil once every result is durably written, in the order given (invariants 1 and 2). After an error any part
+	// of them may have been written; the same results are written again.
+	Write(ctx context.Context, results []*stream.Result) error
+	// Close flushes and frees; it ends every goroutine the sink started.
+	Close() error
+}
+
+// DeadLetters takes what could not be processed. One goroutine uses it.
+type DeadLetters interface {
+	// Write returns nil once every letter is durably written.
+	Write(ctx context.Context, letters []*stream.DeadLetter) error
+	Close() error
+}
+
+// Config is the definition's `sink`: any number of sinks, and where dead letters go.
+type Config struct {
+	Kafka      *KafkaConfig     `def:"kafka"`
+	JSONL      *JSONLConfig     `def:"jsonl"`
+	DeadLetter DeadLetterConfig `def:"dead_letter"`
+}
+
+// KafkaConfig writes results to a topic, acknowledged by all in-sync replicas, keyed by stream.
+type KafkaConfig struct {
+	// Brokers is where to write; empty means the brokers of ingest.kafka.
+	Brokers []string `def:"brokers"`
+	Topic   string   `def:"topic"`
+	// Delivery is "at_least_once".
+	Delivery string `def:"delivery"`
+	// Encoding is "json" or "protobuf".
+	Encoding string `def:"encoding"`
+	// DeliveryTimeout is how long a write is tried again while the broker is away, before the pipeline stops.
+	DeliveryTimeout time.Duration `def:"delivery_timeout"`
+}
+
+// JSONLConfig writes results as lines of JSON.
+type JSONLConfig struct {
+	// Path is the file; "-" is the standard output.
+	Path string `def:"path"`
+}
+
+// DeadLetterConfig is where dead letters go: exactly one of the two, or neither; then the pipeline stops at the first one.
+type DeadLetterConfig struct {
+	Kafka *DeadLetterKafkaConfig `def:"kafka"`
+	JSONL *JSONLConfig           `def:"jsonl"`
+}
+
+// DeadLetterKafkaConfig writes dead letters to a topic: the original record intact, with what went wrong in headers.
+type DeadLetterKafkaConfig struct {
+	// Brokers is where to write; empty means the brokers of ingest.kafka.
+	Brokers []string `def:"brokers"`
+	Topic   string   `def:"topic"`
+	// DeliveryTimeout is how long a write is tried again while the broker is away, before the pipeline stops.
+	DeliveryTimeout time.Duration `def:"delivery_timeout"`
+}
+
+// DefaultKafka is what a definition's sink.kafka is before its keys are read.
+func DefaultKafka() KafkaConfig {
+	return KafkaConfig{
+		Delivery: DeliverAtLeastOnce, Encoding: string(stream.EncodingJSON), DeliveryTimeout: DefaultDeliveryTimeout,
+	}
+}
+
+// DefaultDeadLetterKafka is what a definition's sink.dead_letter.kafka is before its keys are read.
+func DefaultDeadLetterKafka() DeadLetterKafkaConfig {
+	return DeadLetterKafkaConfig{DeliveryTimeout: DefaultDeliveryTimeout}
+}
+
+// Validate tells everything that is wrong with the configuration, key by key; nil when nothing is.
+func (c *Config) Validate() error {
+	v := &validation{}
+	if c.Kafka == nil && c.JSONL == nil {
+		v.fail("sink: results have nowhere to go: set sink.kafka.topic or sink.jsonl.path")
+	}
+	if c.Kafka != nil {
+		v.kafka(c.Kafka)
+	}
+	if c.JSONL != nil {
+		v.path("sink.jsonl.path", c.JSONL.Path)
+	}
+	v.deadLetter(c)
+	return errors.Join(v.problems...)
+}
+
+// validation gathers what is wrong.
+type validation struct{ problems []error }
+
+func (v *validation) fail(format string, args ...any) {
+	v.problems = append(v.problems, stream.Fail("sink", CodeBadConfig, format, args...))
+}
+
+func (v *validation) kafka(c *KafkaConfig) {
+	v.brokers("sink.kafka", c.Brokers)
+	v.topic("sink.kafka.topic", c.Topic)
+	v.timeout("sink.kafka.delivery_timeout", c.DeliveryTimeout)
+	switch c.Delivery {
+	case DeliverAtLeastOnce:
+	case deliverExactlyOnce:
+		v.fail("sink.kafka.delivery: %q cannot be had from this driver, which takes no part in Kafka transactions: use %q; "+
+			"a result's id is the same whenever it is written again, so a reader that keeps one result of an id sees each once",
+			c.Delivery, DeliverAtLeastOnce)
+	default:
+		v.fail("sink.kafka.delivery: %q is not known: use %q", c.Delivery, DeliverAtLeastOnce)
+	}
+	switch stream.Encoding(c.Encoding) {
+	case stream.EncodingJSON, stream.EncodingProtobuf:
+	default:
+		v.fail("sink.kafka.encoding: %q is not known: use %q or %q", c.Encoding, stream.EncodingJSON, stream.EncodingProtobuf)
+	}
+}
+
+func (v *validation) deadLetter(c *Config) {
+	letters := c.DeadLetter
+	if letters.Kafka != nil && letters.JSONL != nil {
+		v.fail("sink.dead_letter: kafka and jsonl are both set: keep one of them")
+	}
+	if letters.Kafka != nil {
+		v.brokers("sink.dead_letter.kafka", letters.Kafka.Brokers)
+		v.topic("sink.dead_letter.kafka.topic", letters.Kafka.Topic)
+		v.timeout("sink.dead_letter.kafka.delivery_timeout", letters.Kafka.DeliveryTimeout)
+		if c.Kafka != nil && letters.Kafka.Topic != "" && letters.Kafka.Topic == c.Kafka.Topic {
+			v.fail("sink.dead_letter.kafka.topic: %q is also sink.kafka.topic: dead letters need a topic of their own", c.Kafka.Topic)
+		}
+	}
+	if letters.JSONL != nil {
+		v.path("sink.dead_letter.jsonl.path", letters.JSONL.Path)
+		if c.JSONL != nil && letters.JSONL.Path != "" && samePath(letters.JSONL.Path, c.JSONL.Path) {
+			v.fail("sink.dead_letter.jsonl.path: %q is also sink.jsonl.path: dead letters need a file of their own", c.JSONL.Path)
+		}
+	}
+}
+
+func (v *validation) brokers(key string, brokers []string) {
+	for _, broker := range brokers {
+		if host, port, err := net.SplitHostPort(broker); err != nil || host == "" || port == "" {
+			v.fail(`%s.brokers: %q is no address: write "host:port", such as "localhost:9092"`, key, broker)
+		}
+	}
+}
+
+// topic keeps Kafka's own rule for the names of topics, so that a typo is told before anything runs.
+func (v *validation) topic(key, topic string) {
+	switch {
+	case topic == "":
+		v.fail("%s: is empty: name the topic to write to", key)
+	case len(topic) > 249 || topic == "." || topic == ".." || strings.ContainsFunc(topic, notInTopic):
+		v.fail("%s: %q cannot be a topic: up to 249 letters, digits, '.', '_' and '-'", key, topic)
+	}
+}
+
+func notInTopic(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-')
+}
+
+func (v *validation) timeout(key string, timeout time.Duration) {
+	if timeout <= 0 {
+		v.fail("%s: %v is not a time to wait: write one such as %v", key, timeout, DefaultDeliveryTimeout)
+	}
+}
+
+func (v *validation) path(key, path string) {
+	if path == "" {
+		v.fail(`%s: is empty: name a file, or "-" for the standard output`, key)
+	}
+}
+
+func samePath(a, b string) bool { return filepath.Clean(a) == filepath.Clean(b) }
