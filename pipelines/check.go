@@ -1,0 +1,221 @@
+package pipelines
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ensue-video/ensue/decode"
+	"github.com/ensue-video/ensue/encoder"
+	"github.com/ensue-video/ensue/ingest"
+	"github.com/ensue-video/ensue/predictor"
+)
+
+// Checked is the outcome of one check of a definition against the world it is to run in.
+type Checked struct {
+	// Name is what was checked: "broker localhost:9092", "topic video.segments", "encoder pixels".
+	Name string `json:"name"`
+	// OK says that it is as it should be; Detail says how it is.
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+	// Hint is what to do where it is not OK, or a warning where it is.
+	Hint string `json:"hint,omitempty"`
+}
+
+// checkTimeout bounds every question to a broker.
+const checkTimeout = 10 * time.Second
+
+// Check builds the definition's stages and asks its brokers, topics, files and folders whether they are there. It writes
+// nothing and joins no group.
+func Check(ctx context.Context, def *Definition) []Checked {
+	checks := checkModel(def)
+	if def.Ingest.Files != nil {
+		checks = append(checks, checkFiles(def.Ingest.Files))
+	}
+	for _, cluster := range clusters(def) {
+		checks = append(checks, cluster.check(ctx)...)
+	}
+	for _, path := range jsonlPaths(def) {
+		checks = append(checks, checkFolder(path))
+	}
+	return checks
+}
+
+func checkModel(def *Definition) []Checked {
+	enc, err := encoder.New(def.Encoder)
+	if err != nil {
+		return []Checked{{Name: "encoder " + def.Encoder.Model, Detail: err.Error()}}
+	}
+	info := enc.Info()
+	checks := []Checked{{
+		Name: "encoder " + info.Name, OK: true,
+		Detail: fmt.Sprintf("%dx%d pixels to %dx%dx%d tokens a step, %s", info.Width, info.Height, info.GridHeight, info.GridWidth, info.Dim, info.Digest),
+	}}
+	model, err := predictor.New(def.Predictor, enc)
+	if err != nil {
+		return append(checks, Checked{Name: "predictor " + def.Predictor.Model, Detail: err.Error()})
+	}
+	checks = append(checks, Checked{Name: "predictor " + model.Info().Name, OK: true, Detail: model.Info().Digest})
+	decoder, err := decode.New(def.Decode, decode.Size{Width: info.Width, Height: info.Height})
+	if err != nil {
+		return append(checks, Checked{Name: "decoder", Detail: err.Error()})
+	}
+	decoder.Close()
+	return append(checks, Checked{Name: "decoder", OK: true, Detail: "FFmpeg and OpenCV are linked in and answer"})
+}
+
+func checkFiles(config *ingest.FilesConfig) Checked {
+	paths, err := ingest.ExpandPaths(config.Paths)
+	if err != nil {
+		return Checked{Name: "files", Detail: err.Error(), Hint: "see ingest.files.paths"}
+	}
+	return Checked{Name: "files", OK: true, Detail: fmt.Sprintf("%d files", len(paths))}
+}
+
+func jsonlPaths(def *Definition) []string {
+	var paths []string
+	if def.Sink.JSONL != nil && def.Sink.JSONL.Path != "-" {
+		paths = append(paths, def.Sink.JSONL.Path)
+	}
+	if def.Sink.DeadLetter.JSONL != nil && def.Sink.DeadLetter.JSONL.Path != "-" {
+		paths = append(paths, def.Sink.DeadLetter.JSONL.Path)
+	}
+	return paths
+}
+
+func checkFolder(path string) Checked {
+	check := Checked{Name: "file " + path}
+	folder := filepath.Dir(path)
+	info, err := os.Stat(folder)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		check.OK, check.Detail = true, "the folder "+folder+" will be made"
+	case err != nil:
+		check.Detail = err.Error()
+	case !info.IsDir():
+		check.Detail, check.Hint = folder+" is no folder", "name a file in a folder that can be written"
+	default:
+		check.OK, check.Detail = true, "the folder is there"
+	}
+	return check
+}
+
+// cluster is the brokers that some topics of a definition live on.
+type cluster struct {
+	brokers []string
+	topics  []wantedTopic
+}
+
+// wantedTopic is a topic and the largest record the pipeline may put there or must be able to get from there.
+type wantedTopic struct {
+	key, name string
+	record    int64
+}
+
+// clusters gathers the topics of the definition by brokers, the source's first.
+func clusters(def *Definition) []*cluster {
+	var all []*cluster
+	add := func(brokers []string, topic wantedTopic) {
+		for _, known := range all {
+			if fmt.Sprint(known.brokers) == fmt.Sprint(brokers) {
+				known.topics = append(known.topics, topic)
+				return
+			}
+		}
+		all = append(all, &cluster{brokers: brokers, topics: []wantedTopic{topic}})
+	}
+	or := func(brokers []string) []string {
+		if len(brokers) == 0 {
+			return def.Brokers()
+		}
+		return brokers
+	}
+	if in := def.Ingest.Kafka; in != nil {
+		add(in.Brokers, wantedTopic{key: "ingest.kafka.topic", name: in.Topic})
+	}
+	if out := def.Sink.Kafka; out != nil {
+		add(or(out.Brokers), wantedTopic{key: "sink.kafka.topic", name: out.Topic})
+	}
+	if dead := def.Sink.DeadLetter.Kafka; dead != nil {
+		// A dead letter carries the whole record that could not be processed.
+		add(or(dead.Brokers), wantedTopic{key: "sink.dead_letter.kafka.topic", name: dead.Topic, record: def.Decode.Limits.Bytes})
+	}
+	return all
+}
+
+func (c *cluster) check(ctx context.Context) []Checked {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	name := fmt.Sprintf("brokers %v", c.brokers)
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.ClientID("ensue-check"))
+	if err != nil {
+		return []Checked{{Name: name, Detail: err.Error()}}
+	}
+	defer client.Close()
+	if err := client.Ping(ctx); err != nil {
+		return []Checked{{Name: name, Detail: err.Error(), Hint: "is the broker running, and is the address right?"}}
+	}
+	checks := []Checked{{Name: name, OK: true, Detail: "answering"}}
+	for _, topic := range c.topics {
+		checks = append(checks, topic.check(ctx, client))
+	}
+	return checks
+}
+
+func (t wantedTopic) check(ctx context.Context, client *kgo.Client) Checked {
+	check := Checked{Name: "topic " + t.name}
+	request := kmsg.NewPtrMetadataRequest()
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = kmsg.StringPtr(t.name)
+	request.Topics = append(request.Topics, topic)
+	response, err := request.RequestWith(ctx, client)
+	if err == nil && len(response.Topics) == 1 {
+		err = kerr.ErrorForCode(response.Topics[0].ErrorCode)
+	}
+	if err != nil {
+		check.Detail, check.Hint = err.Error(), "create the topic, or change "+t.key
+		return check
+	}
+	largest := t.largest(ctx, client)
+	check.OK, check.Detail = true, fmt.Sprintf("%d partitions, records up to %s", len(response.Topics[0].Partitions), sizeOrUnknown(largest))
+	if largest > 0 && largest < t.record {
+		check.Hint = fmt.Sprintf("max.message.bytes is %d, below decode.limits.bytes (%d): larger segments lose their payload here", largest, t.record)
+	}
+	return check
+}
+
+// largest is the topic's max.message.bytes; 0 where the broker does not tell.
+func (t wantedTopic) largest(ctx context.Context, client *kgo.Client) int64 {
+	request := kmsg.NewPtrDescribeConfigsRequest()
+	resource := kmsg.NewDescribeConfigsRequestResource()
+	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeTopic, t.name
+	resource.ConfigNames = []string{"max.message.bytes"}
+	request.Resources = append(request.Resources, resource)
+	response, err := request.RequestWith(ctx, client)
+	if err != nil || len(response.Resources) != 1 {
+		return 0
+	}
+	for _, config := range response.Resources[0].Configs {
+		if config.Value != nil {
+			if value, err := strconv.ParseInt(*config.Value, 10, 64); err == nil {
+				return value
+			}
+		}
+	}
+	return 0
+}
+
+func sizeOrUnknown(bytes int64) string {
+	if bytes == 0 {
+		return "unknown size"
+	}
+	return strconv.FormatInt(bytes, 10) + " bytes"
+}

@@ -1,0 +1,54 @@
+package pipelines
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/ensue-video/ensue/stream"
+)
+
+// Counts is what an engine has done so far; every field is safe to read at any time.
+type Counts struct {
+	// Received segments were taken in, Dropped ones given up because a queue was full.
+	Received, Dropped atomic.Int64
+	// Results were written, Dead segments became dead letters, Frames were sampled.
+	Results, Dead, Frames atomic.Int64
+
+	mu       sync.Mutex
+	verdicts map[stream.Verdict]int64
+	codes    map[stream.Code]int64
+}
+
+func newCounts() *Counts {
+	return &Counts{verdicts: map[stream.Verdict]int64{}, codes: map[stream.Code]int64{}}
+}
+
+// Verdicts is how many results had each verdict.
+func (c *Counts) Verdicts() map[stream.Verdict]int64 { return snapshot(&c.mu, c.verdicts) }
+
+// Codes is how many failures had each code.
+func (c *Counts) Codes() map[stream.Code]int64 { return snapshot(&c.mu, c.codes) }
+
+func (c *Counts) book(it *item) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if it.failure != nil {
+		c.Dead.Add(1)
+		c.codes[it.failure.Code]++
+	}
+	if it.result != nil {
+		c.Results.Add(1)
+		c.Frames.Add(int64(it.result.Decode.Frames))
+		c.verdicts[it.result.Verdict]++
+	}
+}
+
+func snapshot[K comparable](mu *sync.Mutex, from map[K]int64) map[K]int64 {
+	mu.Lock()
+	defer mu.Unlock()
+	to := make(map[K]int64, len(from))
+	for key, value := range from {
+		to[key] = value
+	}
+	return to
+}
