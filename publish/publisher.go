@@ -1,0 +1,187 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ensue-video/ensue/ingest"
+	"github.com/ensue-video/ensue/stream"
+)
+
+// maxRecord is the largest segment that is offered to a broker; what a broker really takes is its own max.message.bytes.
+const maxRecord = 512 << 20
+
+// Config says where segments go and how.
+type Config struct {
+	Brokers []string
+	Topic   string
+	// Segment is the length to cut at; a cut falls on the first key frame at or after it.
+	Segment time.Duration
+	// Speed is how many times faster than real time segments are sent; 0 is as fast as it goes.
+	Speed float64
+	// Loops is how often the file is sent, one time after the other in one stream; 0 is without end.
+	Loops int
+	// Start is when the first frame was taken. The zero time stands for 1970-01-01T00:00:00Z, as replay takes it.
+	Start time.Time
+	// Unnumbered leaves the sequence to the broker's offsets, for senders that know nothing of what was sent before.
+	Unnumbered bool
+	// Open leaves the stream open at the end, for senders that will go on with another file.
+	Open bool
+}
+
+// Publisher puts the segments of files on a topic. Several files may be published at once.
+type Publisher struct {
+	config Config
+	client *kgo.Client
+}
+
+// Summary is what publishing a file came to.
+type Summary struct {
+	Stream   string  `json:"stream"`
+	File     string  `json:"file"`
+	Segments int     `json:"segments"`
+	Bytes    int64   `json:"bytes"`
+	Seconds  float64 `json:"seconds"`
+}
+
+// New connects nothing yet. Close must be called.
+func New(config Config) (*Publisher, error) {
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(config.Brokers...), kgo.ClientID("ensue-publish"), kgo.DefaultProduceTopic(config.Topic),
+		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchMaxBytes(maxRecord), kgo.BrokerMaxWriteBytes(2*maxRecord),
+		// Video does not compress; trying costs more than it saves.
+		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.RecordDeliveryTimeout(time.Minute), kgo.UnknownTopicRetries(3),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %v: %w", config.Brokers, err)
+	}
+	return &Publisher{config: config, client: client}, nil
+}
+
+// Check asks whether a broker answers, within the time of ctx.
+func (p *Publisher) Check(ctx context.Context) error {
+	if err := p.client.Ping(ctx); err != nil {
+		return stream.FailTransient("publish", "publish.broker_unreachable", "reaching the brokers %v: %w", p.config.Brokers, err)
+	}
+	return nil
+}
+
+// Close ends the connections.
+func (p *Publisher) Close() { p.client.Close() }
+
+// File cuts the file and sends its segments as the stream, in order; each is durable before the next is sent. sent is called
+// after each one; it may be nil. File returns when the last one is durable or ctx is done.
+func (p *Publisher) File(ctx context.Context, path, name string, sent func(*stream.Segment)) (Summary, error) {
+	run := &sending{publisher: p, begun: time.Now(), summary: Summary{Stream: name, File: path}, sent: sent}
+	run.epoch = p.config.Start
+	if run.epoch.IsZero() {
+		run.epoch = time.Unix(0, 0).UTC()
+	}
+	for run.loop = 0; p.config.Loops == 0 || run.loop < p.config.Loops; run.loop++ {
+		if err := run.once(ctx, path); err != nil {
+			return run.summary, fmt.Errorf("publishing %s: %w", path, err)
+		}
+	}
+	return run.summary, nil
+}
+
+// sending is one file on its way.
+type sending struct {
+	publisher *Publisher
+	epoch     time.Time
+	begun     time.Time
+	loop      int
+	// offset is where the present loop begins on the stream's clock.
+	offset  time.Duration
+	summary Summary
+	sent    func(*stream.Segment)
+}
+
+// once sends the file one time.
+func (s *sending) once(ctx context.Context, path string) error {
+	var length time.Duration
+	err := ingest.SegmentsOf(ctx, path, s.summary.Stream, s.publisher.config.Segment, func(segment *stream.Segment) error {
+		if segment.Problem != nil {
+			return segment.Problem
+		}
+		length = segment.Start.Sub(segment.Epoch) + segment.Duration
+		return s.send(ctx, s.place(segment))
+	})
+	s.offset += length
+	s.summary.Seconds = s.offset.Seconds()
+	return err
+}
+
+// place moves a segment, which SegmentsOf counts from 1970, to its time and number in the stream.
+func (s *sending) place(segment *stream.Segment) *stream.Segment {
+	config := s.publisher.config
+	segment.Start = s.epoch.Add(s.offset + segment.Start.Sub(segment.Epoch))
+	segment.Epoch = s.epoch
+	segment.Sequence, segment.Sequenced = int64(s.summary.Segments), !config.Unnumbered
+	last := config.Loops != 0 && s.loop == config.Loops-1 && !config.Open
+	if segment.Mark == stream.MarkEnd && !last {
+		segment.Mark = stream.MarkNone
+	}
+	return segment
+}
+
+func (s *sending) send(ctx context.Context, segment *stream.Segment) error {
+	if err := s.wait(ctx, segment); err != nil {
+		return err
+	}
+	record := stream.RecordFromSegment(segment)
+	headers := make([]kgo.RecordHeader, len(record.Headers))
+	for i, header := range record.Headers {
+		headers[i] = kgo.RecordHeader{Key: header.Key, Value: header.Value}
+	}
+	// A record with nobody waiting for the next one could be batched; a stream's next segment is seconds away.
+	result := s.publisher.client.ProduceSync(ctx, &kgo.Record{Key: record.Key, Value: record.Value, Headers: headers})
+	if err := result.FirstErr(); err != nil {
+		return s.publisher.explain(segment, err)
+	}
+	s.summary.Segments++
+	s.summary.Bytes += int64(len(segment.Payload))
+	if s.sent != nil {
+		s.sent(segment)
+	}
+	return nil
+}
+
+// wait is the pace: a live segment is there once its last frame was taken.
+func (s *sending) wait(ctx context.Context, segment *stream.Segment) error {
+	if s.publisher.config.Speed <= 0 {
+		return ctx.Err()
+	}
+	since := segment.Start.Add(segment.Duration).Sub(s.epoch)
+	due := s.begun.Add(time.Duration(float64(since) / s.publisher.config.Speed))
+	timer := time.NewTimer(time.Until(due))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// explain classifies what a broker refused.
+func (p *Publisher) explain(segment *stream.Segment, err error) error {
+	switch {
+	case errors.Is(err, kerr.MessageTooLarge):
+		return stream.Fail("publish", "publish.too_large",
+			"segment %s has %d bytes, more than the topic %q takes: cut shorter (--segment) or raise the topic's max.message.bytes: %w",
+			segment.ID(), len(segment.Payload), p.config.Topic, err)
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		return stream.Fail("publish", "publish.topic_missing",
+			"the topic %q is not there: create it, or say --create: %w", p.config.Topic, err)
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		return stream.Fail("publish", "publish.not_authorized", "not allowed to write to the topic %q: %w", p.config.Topic, err)
+	default:
+		return fmt.Errorf("sending segment %s: %w", segment.ID(), err)
+	}
+}
