@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/ensue-video/ensue/stream"
+)
+
+// The exit codes. A command killed by a second signal ends with exitKilled plus the signal's number.
+const (
+	exitOK          = 0
+	exitRuntime     = 1
+	exitInput       = 2
+	exitEnvironment = 3
+	exitKilled      = 128
+)
+
+// app is what every command shares: where to read and write, and how.
+type app struct {
+	in          io.Reader
+	out, err    io.Writer
+	env         func(string) (string, bool)
+	json        bool
+	quiet       bool
+	level       string
+	interactive bool
+}
+
+func newApp(in io.Reader, out, err io.Writer, env func(string) (string, bool)) *app {
+	a := &app{in: in, out: out, err: err, env: env}
+	if file, ok := err.(*os.File); ok {
+		a.interactive = term.IsTerminal(int(file.Fd()))
+	}
+	return a
+}
+
+// run runs one command line and returns its exit code.
+func run(ctx context.Context, args []string, a *app) int {
+	root := newRoot(a)
+	root.SetArgs(args)
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	command, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	return a.fail(command.Name(), err)
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "ensue",
+		Short: "tells whether what comes next in a video stream ensues from what came before",
+		Long: "ensue tells, for any video stream and without labels, whether what comes next ensues from what came before.\n" +
+			"Begin with: ensue demo",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	flags := root.PersistentFlags()
+	flags.BoolVar(&a.json, "json", false, "print one JSON envelope instead of text (ensue schema envelope shows its schema)")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no table; only what was asked for")
+	flags.StringVar(&a.level, "log", "warn", "what is logged on stderr: debug, info, warn, error")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return inputError("flags.unknown", err, "see --help") })
+	root.AddCommand(
+		a.demoCommand(), a.runCommand(), a.replayCommand(), a.publishCommand(), a.tailCommand(),
+		a.lintCommand(), a.explainCommand(), a.checkCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
+	)
+	return root
+}
+
+// exitError is an error with an exit code, a stable code and a hint.
+type exitError struct {
+	exit int
+	code string
+	hint string
+	// data is what the command found out before it failed, for the envelope.
+	data any
+	// told says that a person has already seen what is wrong, in the command's own output.
+	told bool
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func inputError(code string, err error, hint string) error {
+	return &exitError{exit: exitInput, code: code, hint: hint, err: err}
+}
+
+func environmentError(code string, err error, hint string) error {
+	return &exitError{exit: exitEnvironment, code: code, hint: hint, err: err}
+}
+
+// classify finds exit code and stable code of an error: its own, or those of the Failure inside it.
+func classify(err error) *exitError {
+	var known *exitError
+	if errors.As(err, &known) {
+		return known
+	}
+	var failure *stream.Failure
+	if errors.As(err, &failure) {
+		return &exitError{exit: exitOf(failure.Code), code: string(failure.Code), err: err}
+	}
+	if strings.HasPrefix(err.Error(), "unknown command") || strings.Contains(err.Error(), "arg(s)") {
+		return &exitError{exit: exitInput, code: "command.usage", hint: "see ensue --help", err: err}
+	}
+	return &exitError{exit: exitRuntime, code: "runtime", err: err}
+}
+
+// exitOf is the exit code of failures that end a whole command.
+func exitOf(code stream.Code) int {
+	switch what := code[strings.IndexByte(string(code), '.')+1:]; what {
+	case "broker_unreachable", "topic_missing", "not_authorized":
+		return exitEnvironment
+	case "no_such_file", "no_match", "no_paths", "unknown_model":
+		return exitInput
+	}
+	return exitRuntime
+}
+
+// envelope is what --json prints, of every command.
+type envelope struct {
+	Version int            `json:"version"`
+	Command string         `json:"command"`
+	OK      bool           `json:"ok"`
+	Data    any            `json:"data,omitempty"`
+	Error   *envelopeError `json:"error,omitempty"`
+}
+
+type envelopeError struct {
+	Exit    int    `json:"exit"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// say prints what a command found out: data under --json, else what text writes.
+func (a *app) say(command *cobra.Command, data any, text func(io.Writer) error) error {
+	if !a.json {
+		return text(a.out)
+	}
+	return a.print(envelope{Version: 1, Command: command.Name(), OK: true, Data: data})
+}
+
+// fail prints an error and returns its exit code.
+func (a *app) fail(command string, err error) int {
+	known := classify(err)
+	if a.json {
+		told := &envelopeError{Exit: known.exit, Code: known.code, Message: err.Error(), Hint: known.hint}
+		_ = a.print(envelope{Version: 1, Command: command, Data: known.data, Error: told})
+		return known.exit
+	}
+	if known.told {
+		return known.exit
+	}
+	fmt.Fprintf(a.err, "ensue %s: %v [%s]\n", command, err, known.code)
+	if known.hint != "" {
+		fmt.Fprintf(a.err, "  hint: %s\n", known.hint)
+	}
+	return known.exit
+}
+
+func (a *app) print(e envelope) error {
+	encoder := json.NewEncoder(a.out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(e)
+}
+
+// progress says whether a progress bar is wanted: only on a terminal, never among JSON.
+func (a *app) progress() bool { return a.interactive && !a.quiet && !a.json }
+
+func (a *app) logger() *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(a.level)); err != nil {
+		level = slog.LevelWarn
+	}
+	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+}
+
+// colour says whether what is printed may be coloured: on a terminal, unless NO_COLOR asks otherwise.
+func (a *app) colour() bool {
+	_, refused := a.env("NO_COLOR")
+	file, ok := a.out.(*os.File)
+	return ok && !refused && term.IsTerminal(int(file.Fd()))
+}

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/ensue-video/ensue/ingest"
+	"github.com/ensue-video/ensue/pipelines"
+	"github.com/ensue-video/ensue/sink"
+	"github.com/ensue-video/ensue/stream"
+	"github.com/ensue-video/ensue/tail"
+)
+
+type replayFlags struct {
+	definition string
+	results    string
+	dead       string
+	model      string
+}
+
+func (a *app) replayCommand() *cobra.Command {
+	var flags replayFlags
+	command := &cobra.Command{
+		Use:   "replay FILE...",
+		Short: "score recorded video, offline, with the results a live pipeline would give",
+		Long: "Replay runs a pipeline over files, globs and folders; every file is a stream named after it. What could not be read is told\n" +
+			"with its code, and the other files go on. Exit code 2 when nothing could be scored.",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(command *cobra.Command, files []string) error { return a.replay(command, files, flags) },
+	}
+	f := command.Flags()
+	f.StringVarP(&flags.definition, "definition", "d", "replay", "definition to take decode, encoder and predictor from; a file or a stock one")
+	f.StringVar(&flags.results, "results", "", "write the results to this file, a line of JSON each; - is the standard output")
+	f.StringVar(&flags.dead, "dead-letters", "", "write what could not be read to this file, a line of JSON each")
+	f.StringVar(&flags.model, "predictor", "", "use this predictor instead of the definition's: persistence, linear, flow")
+	return command
+}
+
+func (a *app) replay(command *cobra.Command, files []string, flags replayFlags) error {
+	def, err := a.load(flags.definition)
+	if err != nil {
+		return err
+	}
+	flags.apply(def, files)
+	summary := newReplaySummary()
+	options := []pipelines.Option{pipelines.WithLogger(a.logger())}
+	if flags.results == "" {
+		options = append(options, pipelines.WithSink(nowhere{}))
+	}
+	if flags.dead == "" {
+		options = append(options, pipelines.WithDeadLetters(deadNowhere{}))
+	}
+	bar := a.replayBar(def.Ingest.Files)
+	options = append(options, pipelines.WithOnDone(func(segment *stream.Segment, result *stream.Result, failure *stream.Failure) {
+		bar.step(segment)
+		summary.add(segment, result, failure)
+	}))
+	engine, err := pipelines.New(def, options...)
+	if err != nil {
+		return err
+	}
+	err = engine.Run(command.Context())
+	bar.end()
+	if err != nil {
+		return fmt.Errorf("replaying: %w", err)
+	}
+	return a.reportReplay(command, flags, summary, engine)
+}
+
+// apply puts what was said on the command line into the definition.
+func (f replayFlags) apply(def *pipelines.Definition, files []string) {
+	config := ingest.DefaultFiles()
+	if def.Ingest.Files != nil {
+		config = *def.Ingest.Files
+	}
+	config.Paths, config.Watch = files, false
+	def.Ingest.Kafka, def.Ingest.Files = nil, &config
+	def.Sink = sink.Config{}
+	if f.results != "" {
+		def.Sink.JSONL = &sink.JSONLConfig{Path: f.results}
+	}
+	if f.dead != "" {
+		def.Sink.DeadLetter.JSONL = &sink.JSONLConfig{Path: f.dead}
+	}
+	if f.model != "" {
+		def.Predictor.Model = f.model
+	}
+}
+
+func (a *app) reportReplay(command *cobra.Command, flags replayFlags, summary *replaySummary, engine *pipelines.Engine) error {
+	data := replayData{ranData: ran(engine), Streams: summary.streams(), Refused: summary.refused, ResultsFile: flags.results}
+	if data.Results == 0 && len(data.Refused) > 0 {
+		if !a.json {
+			summary.printRefused(a.err)
+		}
+		return &exitError{
+			exit: exitInput, code: "replay.nothing_scored", data: data, hint: "ensue doctor shows what this machine can decode",
+			err: fmt.Errorf("none of %d files could be scored", len(data.Refused)),
+		}
+	}
+	if flags.results == "-" {
+		summary.printRefused(a.err)
+		return nil
+	}
+	return a.say(command, data, func(out io.Writer) error {
+		summary.printRefused(a.err)
+		if a.quiet {
+			return nil
+		}
+		return summary.print(out, flags.results)
+	})
+}
+
+// nowhere is the sink of a replay whose results nobody asked for; the summary has seen them.
+type nowhere struct{}
+
+func (nowhere) Write(context.Context, []*stream.Result) error { return nil }
+func (nowhere) Close() error                                  { return nil }
+
+// deadNowhere is its twin for what could not be read; the summary tells it.
+type deadNowhere struct{}
+
+func (deadNowhere) Write(context.Context, []*stream.DeadLetter) error { return nil }
+func (deadNowhere) Close() error                                      { return nil }
+
+// replayBar is the progress bar of a replay; it counts bytes, as lengths are not known before the files are read.
+type replayBar struct {
+	progress *mpb.Progress
+	bar      *mpb.Bar
+	left     map[string]int64
+}
+
+// replayBar draws nothing where no progress is wanted.
+func (a *app) replayBar(config *ingest.FilesConfig) *replayBar {
+	if !a.progress() {
+		return &replayBar{}
+	}
+	b := &replayBar{left: map[string]int64{}, progress: mpb.New(mpb.WithOutput(a.err), mpb.WithWidth(64))}
+	var total int64
+	paths, _ := ingest.ExpandPaths(config.Paths) // the source tells what is wrong with the paths
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil {
+			b.left[path] = info.Size()
+			total += info.Size()
+		}
+	}
+	b.bar = b.progress.AddBar(total,
+		mpb.PrependDecorators(decor.Name("replay "), decor.CountersKibiByte("% .1f / % .1f")),
+		mpb.AppendDecorators(decor.Percentage(), decor.Name(" left "), decor.AverageETA(decor.ET_STYLE_GO)))
+	return b
+}
+
+// step books a segment: its payload, and at the end of its file the rest (sound and container, which are not read).
+func (b *replayBar) step(segment *stream.Segment) {
+	if b.bar == nil {
+		return
+	}
+	path := segment.Origin.File
+	size := min(int64(len(segment.Payload)), b.left[path])
+	if segment.Mark == stream.MarkEnd || segment.Problem != nil {
+		size = b.left[path]
+	}
+	b.left[path] -= size
+	b.bar.IncrInt64(size)
+}
+
+func (b *replayBar) end() {
+	if b.bar == nil {
+		return
+	}
+	b.bar.SetTotal(-1, true)
+	b.progress.Wait()
+}
+
+// replayData is what replay says at the end.
+type replayData struct {
+	ranData
+	Streams     []*replayStream `json:"streams"`
+	Refused     []refusedFile   `json:"refused,omitempty"`
+	ResultsFile string          `json:"results_file,omitempty"`
+}
+
+// replayStream is what is said about one file.
+type replayStream struct {
+	Stream   string                 `json:"stream"`
+	Segments int                    `json:"segments"`
+	Windows  int                    `json:"windows"`
+	Seconds  float64                `json:"seconds"`
+	Median   float64                `json:"median_energy"`
+	Verdicts map[stream.Verdict]int `json:"verdicts"`
+	// Worst is the most surprising window; nil when none was judged.
+	Worst *stream.Window `json:"most_surprising,omitempty"`
+
+	energies []float64
+}
+
+// refusedFile is a piece of a file that could not be read.
+type refusedFile struct {
+	File    string      `json:"file"`
+	Segment string      `json:"segment"`
+	Code    stream.Code `json:"code"`
+	Message string      `json:"message"`
+}
+
+func (s *replaySummary) printRefused(out io.Writer) {
+	for _, refused := range s.refused {
+		fmt.Fprintf(out, "refused %s: %s [%s]\n", refused.File, refused.Message, refused.Code)
+	}
+}
+
+// print writes the table of streams.
+func (s *replaySummary) print(out io.Writer, results string) error {
+	fmt.Fprintf(out, "%-28s %8s %8s %10s %10s %8s %8s  %s\n", "STREAM", "SECONDS", "WINDOWS", "ENERGY", "CONTINUES", "BREAKS", "STALLS", "MOST SURPRISING")
+	var errs error
+	for _, known := range s.streams() {
+		worst := "-"
+		if known.Worst != nil {
+			worst = fmt.Sprintf("at %s, p = %.2g", tail.Clock(known.Worst.Start), *known.Worst.PValue)
+		}
+		_, err := fmt.Fprintf(out, "%-28s %8.1f %8d %10.4f %10d %8d %8d  %s\n", known.Stream, known.Seconds, known.Windows, known.Median,
+			known.Verdicts[stream.Continues], known.Verdicts[stream.Breaks], known.Verdicts[stream.Stalls], worst)
+		errs = errors.Join(errs, err)
+	}
+	if results != "" {
+		_, err := fmt.Fprintf(out, "results: %s\n", results)
+		errs = errors.Join(errs, err)
+	}
+	return errs
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ensue-video/ensue/stream"
+	"github.com/ensue-video/ensue/tail"
+)
+
+// reachTimeout is how long a command waits for a broker before it says that there is none.
+const reachTimeout = 10 * time.Second
+
+type tailFlags struct {
+	config   tail.Config
+	from     string
+	most     int
+	patience time.Duration
+	stream   string
+}
+
+func (a *app) tailCommand() *cobra.Command {
+	var flags tailFlags
+	command := &cobra.Command{
+		Use:   "tail",
+		Short: "follow the results of a topic, as a table or (with --json) a line of JSON each",
+		Long: "Tail reads results without joining a consumer group, so it disturbs nobody. It follows until it is interrupted, or until\n" +
+			"--max results or --idle time. With --json it prints the results themselves, a line each, not an envelope.",
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return a.tail(command.Context(), flags) },
+	}
+	f := command.Flags()
+	f.StringSliceVar(&flags.config.Brokers, "brokers", []string{"localhost:9092"}, "brokers to ask first")
+	f.StringVar(&flags.config.Topic, "topic", "video.energy", "topic of the results")
+	f.StringVar(&flags.from, "from", "oldest", "where to begin: oldest or newest")
+	f.StringVar(&flags.stream, "stream", "", "only the results of this stream")
+	f.BoolVar(&flags.config.Once, "once", false, "drop results whose id was seen already")
+	f.IntVar(&flags.most, "max", 0, "stop after so many results; 0 means never")
+	f.DurationVar(&flags.patience, "idle", 0, "stop after so long without a result; 0 means never")
+	return command
+}
+
+// errEnough ends the reading.
+var errEnough = errors.New("enough")
+
+func (a *app) tail(ctx context.Context, flags tailFlags) error {
+	if flags.from != "oldest" && flags.from != "newest" {
+		return inputError("flags.value", fmt.Errorf("--from %q is not known", flags.from), "it is oldest or newest")
+	}
+	flags.config.Newest = flags.from == "newest"
+	reader, err := tail.NewReader(flags.config)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	if err := reach(ctx, reader.Check); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	show := a.shower()
+	idle, shown := newIdle(flags.patience, cancel), 0
+	defer idle.stop()
+	err = reader.Read(ctx, func(result *stream.Result) error {
+		idle.reset()
+		if flags.stream != "" && result.Stream != flags.stream {
+			return nil
+		}
+		if err := show(result); err != nil {
+			return err
+		}
+		if shown++; shown == flags.most {
+			return errEnough
+		}
+		return nil
+	}, func(record stream.Record, err error) {
+		a.logger().Warn("skipped a record that is no result",
+			"topic", record.Topic, "partition", record.Partition, "offset", record.Offset, "error", err)
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// reach asks whether a broker answers, for a bounded time.
+func reach(ctx context.Context, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	if err := ask(ctx); err != nil {
+		return environmentError(string(stream.AsFailure(err, "kafka").Code), err, "is the broker running, and is --brokers right?")
+	}
+	return nil
+}
+
+// shower prints results the way the person asked for.
+func (a *app) shower() func(*stream.Result) error {
+	if a.json {
+		lines := json.NewEncoder(a.out)
+		return func(result *stream.Result) error { return lines.Encode(result) }
+	}
+	table := tail.NewTable(a.out)
+	table.Colour = a.colour()
+	return table.Print
+}
+
+// idle calls stop when nothing has happened for a while; a patience of 0 waits for ever.
+type idle struct {
+	patience time.Duration
+	timer    *time.Timer
+}
+
+func newIdle(patience time.Duration, stop func()) *idle {
+	if patience <= 0 {
+		return &idle{}
+	}
+	return &idle{patience: patience, timer: time.AfterFunc(patience, stop)}
+}
+
+func (i *idle) reset() {
+	if i.timer != nil {
+		i.timer.Reset(i.patience)
+	}
+}
+
+func (i *idle) stop() {
+	if i.timer != nil {
+		i.timer.Stop()
+	}
+}
