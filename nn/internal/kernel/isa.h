@@ -1,0 +1,20 @@
+// What the isa_*.c files and parallel.c share.
+#ifndef ENSUE_ISA_H
+#define ENSUE_ISA_H
+
+#include "kernels.h"
+
+// The widest head that rotary position embedding takes.
+enum { ENSUE_MAX_HEAD = 512 };
+// Rows of a head are padded to this many floats, the widest vector.
+enum { ENSUE_PAD = 16 };
+
+// ENSUE_QUERIES rounded up to whole vectors.
+enum { ENSUE_QUERIES_PADDED = (ENSUE_QUERIES + ENSUE_PAD - 1) / ENSUE_PAD * ENSUE_PAD };
+
+// How many query tiles an attention has; they never straddle a block (see span_of).
+long ensue_attention_tiles(const ensue_attention *);
+
+extern const ensue_isa ensue_table_portable, ensue_table_avx2, ensue_table_avx512;
+
+#endif

@@ -1,0 +1,10 @@
+// The body of an isa_*.c file: everything compiled for one instruction set, and its table.
+#include "simd.h"
+#include "rows.h"
+#include "attention.h"
+
+const ensue_isa ISA(ensue_table) = {
+    ISA_NAME,         ISA(norm),   ISA(norm_grad),   ISA(norm_weight_grad), ISA(gelu),  ISA(gelu_grad), ISA(column_sum),
+    ISA(add),         ISA(axpy),   ISA(lerp),        ISA(sum_squares),      ISA(adamw), ISA(narrow),    ISA(widen),
+    ISA(rope),        ISA(attention_pack), ISA(attention_tile), ISA(attention_grad),
+};

@@ -1,0 +1,72 @@
+package kernel
+
+import "github.com/ensue-video/ensue/nn/internal/reference"
+
+// Norm are the arguments of LayerNorm over rows of N values. W and B may be nil. Mean and RStd take one value a row, or are nil.
+// One of Y (float32) and Y16 (bfloat16) is set.
+type Norm struct {
+	Y          []float32
+	Y16        []uint16
+	X, W, B    []float32
+	Mean, RStd []float32
+	Eps        float32
+	N          int
+}
+
+// NormGrad are the arguments of LayerNorm's gradient: of DX, DW and DB those that are not nil are computed, and added to what is there
+// where the flag beside them says so.
+type NormGrad struct {
+	DX, DW, DB                            []float32
+	X, W, DY, Mean, RStd                  []float32
+	N                                     int
+	AccumulateX, AccumulateW, AccumulateB bool
+}
+
+// Rope are the arguments of rotary position embedding, in place: y[j] = x[j] Cos[t][j] + x[Partner[j]] Sin[t][j].
+// Token t of X starts at t*Stride; heads of width D follow each other from there. Tokens t and t+Period share a row of the tables.
+// One of X and X16 (bfloat16) is set. Backward applies the transposed map.
+type Rope struct {
+	X                                []float32
+	X16                              []uint16
+	Cos, Sin                         []float32
+	Partner                          []int32
+	Tokens, Stride, Period, Heads, D int
+	Backward                         bool
+}
+
+// Mask says which keys a query sees.
+type Mask = reference.Mask
+
+// Matrix is a strided view of rows: element (r, c) is at r*Stride + c of one of the slices. Half is bfloat16.
+type Matrix struct {
+	Full   []float32
+	Half   []uint16
+	Stride int
+}
+
+// Attention are the arguments of scaled dot-product attention: Batch times NQ queries, Batch times NK keys and values, Heads of width D in
+// the columns. LSE [Batch, Heads, NQ] takes the logarithm of each row's sum of exponentials (for the gradient), or is nil.
+// Q, K, V and O are all float32, or all bfloat16.
+type Attention struct {
+	Q, K, V, O              Matrix
+	LSE                     []float32
+	Batch, Heads, NQ, NK, D int
+	Scale                   float32
+	Mask                    Mask
+}
+
+// AttentionGrad are the arguments of attention's gradient. It reads the float32 Q, K, V, O and LSE of the forward pass.
+type AttentionGrad struct {
+	Attention
+	DO         Matrix
+	DQ, DK, DV Matrix
+	Accumulate bool
+}
+
+// AdamW are the arguments of one step of AdamW. Correct1 and Correct2 are 1-beta^t.
+type AdamW struct {
+	P, M, V, G                    []float32
+	Beta1, Beta2                  float64
+	LR, Eps, Decay                float32
+	Correct1, Correct2, GradScale float32
+}

@@ -1,0 +1,136 @@
+// The kernels that oneDNN has no fused form of. Every function computes the half-open range [first, last) of its work on the calling
+// thread; parallel.c cuts the work into ranges. One table of these functions exists for each instruction set (isa_*.c), compiled from the
+// same source (rows.h, attention.h), so all of them agree up to rounding and the choice is made at run time.
+#ifndef ENSUE_KERNELS_H
+#define ENSUE_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Columns of keys that are worked on at a time. A multiple of the widest vector.
+enum { ENSUE_KEYS = 128 };
+// Rows of queries that are worked on at a time.
+enum { ENSUE_QUERIES = 60 };
+
+// LayerNorm over rows of n values. w and b may be NULL; mean and rstd (one value a row) may be NULL.
+// Exactly one of y and y16 is set; y16 takes bfloat16.
+typedef struct {
+  float *y;
+  uint16_t *y16;
+  const float *x, *w, *b;
+  float *mean, *rstd;
+  float eps;
+  long n;
+} ensue_norm;
+
+// Gradient of LayerNorm with respect to x. dx is added to when accumulate is set.
+typedef struct {
+  float *dx;
+  const float *x, *w, *dy, *mean, *rstd;
+  int accumulate;
+  long n;
+} ensue_norm_grad;
+
+// Gradient of LayerNorm's w and b: a range is a range of columns, all rows are summed in order.
+typedef struct {
+  float *dw, *db;
+  const float *x, *dy, *mean, *rstd;
+  int accumulate;
+  long rows, n;
+} ensue_norm_weight_grad;
+
+// Rotary position embedding in place: y[j] = x[j] cos[t][j] + x[partner[j]] sin[t][j], the sign being part of sin.
+// Rows are tokens, `period` tokens share the tables again (a batch), heads of width d start at x and follow each other.
+// With backward set the transposed map is applied. Exactly one of x and x16 is set.
+typedef struct {
+  float *x;
+  uint16_t *x16;
+  const float *cos, *sin;
+  const int32_t *partner;
+  long stride, period, heads, d;
+  int backward;
+} ensue_rope;
+
+// Tiled attention. Queries, keys and values are rows with a stride; the head h starts at column h*d.
+// A query at row i belongs to block (i + offset) / block and sees the keys of the blocks (that one - window, that one]; block 0: all keys;
+// window 0: all earlier blocks. The scores are never stored beyond one tile.
+typedef struct {
+  const void *q, *k, *v; // float, or bfloat16 when half is set
+  void *o;
+  float *lse; // [batch, heads, nq], may be NULL
+  long q_stride, k_stride, v_stride, o_stride;
+  long batch, heads, nq, nk, d;
+  long block, offset, window;
+  float scale;
+  int half;
+  float *packed; // ensue_attention_pack_size floats
+  float *work;   // ensue_attention_work_size floats for each thread
+} ensue_attention;
+
+// Gradient of ensue_attention (float only). dq, dk, dv have the strides of q, k, v and are overwritten, or added to with accumulate.
+typedef struct {
+  ensue_attention f;
+  const float *dout;
+  float *dq, *dk, *dv;
+  long dout_stride, dq_stride, dk_stride, dv_stride;
+  int accumulate;
+} ensue_attention_grad;
+
+// One AdamW step (Loshchilov & Hutter 2019, as torch.optim.AdamW). new = 1 - beta, which float32 cannot compute from a beta near 1;
+// correct = 1 - beta^t.
+typedef struct {
+  float *p, *m, *v;
+  const float *g;
+  float lr, beta1, beta2, new1, new2, eps, decay, correct1, correct2, grad_scale;
+} ensue_adamw;
+
+typedef struct {
+  const char *name;
+  void (*norm)(const ensue_norm *, long first, long last);
+  void (*norm_grad)(const ensue_norm_grad *, long first, long last);
+  void (*norm_weight_grad)(const ensue_norm_weight_grad *, long first, long last);
+  void (*gelu)(float *y, const float *x, long n);
+  void (*gelu_grad)(float *dx, const float *x, const float *dy, int accumulate, long n);
+  void (*column_sum)(float *sum, const float *x, int accumulate, long rows, long n, long first, long last);
+  void (*add)(float *y, const float *a, const float *b, long n);
+  void (*axpy)(float *y, const float *x, float a, long n);
+  void (*lerp)(float *y, const float *x, float keep, long n);
+  double (*sum_squares)(const float *x, long n);
+  void (*adamw)(const ensue_adamw *, long first, long last);
+  void (*narrow)(uint16_t *y, const float *x, long n);
+  void (*widen)(float *y, const uint16_t *x, long n);
+  void (*rope)(const ensue_rope *, long first, long last);
+  void (*attention_pack)(const ensue_attention *, long item);
+  void (*attention_tile)(const ensue_attention *, float *work, long item, long tile);
+  void (*attention_grad)(const ensue_attention_grad *, float *work, long item);
+} ensue_isa;
+
+// The table of a level: 0 the portable one, 1 AVX2 with FMA, 2 AVX-512; NULL where this processor cannot run it.
+const ensue_isa *ensue_isa_at(int level);
+// 1 where the processor multiplies bfloat16 pairs at least as fast as float32 (AMX, or AVX-512 BF16 on AMD).
+int ensue_fast_bfloat16(void);
+
+// Floats needed by an attention call.
+long ensue_attention_pack_size(const ensue_attention *);
+long ensue_attention_work_size(const ensue_attention *);
+long ensue_attention_grad_work_size(const ensue_attention *);
+
+// Parallel forms, on the calling thread's OpenMP team.
+void ensue_norm_run(const ensue_isa *, const ensue_norm *, long rows);
+void ensue_norm_grad_run(const ensue_isa *, const ensue_norm_grad *, const ensue_norm_weight_grad *, long rows);
+void ensue_gelu_run(const ensue_isa *, float *y, const float *x, long n);
+void ensue_gelu_grad_run(const ensue_isa *, float *dx, const float *x, const float *dy, int accumulate, long n);
+void ensue_column_sum_run(const ensue_isa *, float *sum, const float *x, int accumulate, long rows, long n);
+void ensue_add_run(const ensue_isa *, float *y, const float *a, const float *b, long n);
+void ensue_axpy_run(const ensue_isa *, float *y, const float *x, float a, long n);
+void ensue_lerp_run(const ensue_isa *, float *y, const float *x, float keep, long n);
+double ensue_sum_squares_run(const ensue_isa *, const float *x, long n);
+void ensue_adamw_run(const ensue_isa *, const ensue_adamw *, long n);
+void ensue_narrow_run(const ensue_isa *, uint16_t *y, const float *x, long n);
+void ensue_widen_run(const ensue_isa *, float *y, const uint16_t *x, long n);
+void ensue_rope_run(const ensue_isa *, const ensue_rope *, long tokens);
+void ensue_attention_run(const ensue_isa *, const ensue_attention *);
+void ensue_attention_grad_run(const ensue_isa *, const ensue_attention_grad *);
+void ensue_set_threads(int threads);
+
+#endif

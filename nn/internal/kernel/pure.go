@@ -1,0 +1,77 @@
+//go:build !cgo || !linux || purego
+
+package kernel
+
+import "github.com/ensue-video/ensue/nn/internal/reference"
+
+// Set is the kernels for one instruction set: here, the loops of package reference.
+type Set struct{}
+
+// Best returns the kernels of the widest instruction set that this processor has.
+func Best() Set { return Set{} }
+
+// Levels is how many instruction sets there are kernels for.
+const Levels = 1
+
+// At returns the kernels of one level, and whether this processor can run them.
+func At(level int) (Set, bool) { return Set{}, level == 0 }
+
+// Name is the name of the instruction set.
+func (Set) Name() string { return "go" }
+
+// FastBFloat16 tells whether the processor multiplies bfloat16 faster than float32.
+func FastBFloat16() bool { return false }
+
+// SetThreads does nothing: these kernels use the calling goroutine.
+func SetThreads(int) {}
+
+// Norm computes LayerNorm.
+func (Set) Norm(a *Norm) { norm(a) }
+
+// NormGrad computes LayerNorm's gradient.
+func (Set) NormGrad(a *NormGrad) { normGrad(a) }
+
+// GELU computes y = x Phi(x).
+func (Set) GELU(y, x []float32) { reference.GELU(y, x) }
+
+// GELUGrad computes dx = dy (Phi(x) + x phi(x)), added to dx with accumulate.
+func (Set) GELUGrad(dx, x, dy []float32, accumulate bool) { reference.GELUGrad(dx, x, dy, accumulate) }
+
+// ColumnSum sums the rows of x [rows, len(sum)] into sum, or adds them to it.
+func (Set) ColumnSum(sum, x []float32, accumulate bool) { reference.ColumnSum(sum, x, accumulate) }
+
+// Add computes y = a + b.
+func (Set) Add(y, a, b []float32) { reference.Add(y, a, b) }
+
+// Axpy computes y += a x.
+func (Set) Axpy(y, x []float32, a float32) { reference.Axpy(y, x, a) }
+
+// Lerp computes y = keep y + (1-keep) x.
+func (Set) Lerp(y, x []float32, keep float32) { reference.Lerp(y, x, keep) }
+
+// SumSquares returns the sum of the squares of x.
+func (Set) SumSquares(x []float32) float64 { return reference.SumSquares(x) }
+
+// AdamW takes one step.
+func (Set) AdamW(a *AdamW) { adamw(a) }
+
+// Narrow rounds float32 to bfloat16, to the nearest, ties to even.
+func (Set) Narrow(y []uint16, x []float32) { reference.Narrow(y, x) }
+
+// Widen turns bfloat16 into float32.
+func (Set) Widen(y []float32, x []uint16) { reference.Widen(y, x) }
+
+// Rope rotates in place.
+func (Set) Rope(a *Rope) { rope(a) }
+
+// AttentionWork returns how many floats of scratch memory Attention needs with a number of threads.
+func (Set) AttentionWork(a *Attention, _ int) int { return a.NK }
+
+// Attention computes softmax(scale Q K^T) V.
+func (Set) Attention(a *Attention, work []float32) { attention(a, work) }
+
+// AttentionGradWork returns how many floats of scratch memory AttentionGrad needs with a number of threads.
+func (Set) AttentionGradWork(a *Attention, _ int) int { return 2 * a.NK }
+
+// AttentionGrad computes the gradients of Attention.
+func (Set) AttentionGrad(a *AttentionGrad, work []float32) { attentionGrad(a, work) }

@@ -1,0 +1,79 @@
+package kernel
+
+import "github.com/ensue-video/ensue/nn/internal/reference"
+
+// The twins of the C kernels: the same arguments, computed by the loops of package reference. They are what the pure-Go build runs, and
+// what the tests compare every instruction set with.
+
+func norm(a *Norm) {
+	y := a.Y
+	if a.Y16 != nil {
+		y = make([]float32, len(a.X)) // only bfloat16 without C pays for this
+	}
+	reference.LayerNorm(y, a.X, a.W, a.B, a.Mean, a.RStd, a.N, float64(a.Eps))
+	if a.Y16 != nil {
+		reference.Narrow(a.Y16, y)
+	}
+}
+
+func normGrad(a *NormGrad) {
+	if a.DX != nil {
+		reference.LayerNormGrad(a.DX, a.X, a.W, a.DY, a.Mean, a.RStd, a.N, a.AccumulateX)
+	}
+	if a.DW != nil {
+		reference.LayerNormWeightGrad(a.DW, a.X, a.DY, a.Mean, a.RStd, a.N, a.AccumulateW)
+	}
+	if a.DB != nil {
+		reference.ColumnSum(a.DB, a.DY, a.AccumulateB)
+	}
+}
+
+func rope(a *Rope) {
+	x := a.X
+	if a.X16 != nil {
+		x = make([]float32, len(a.X16))
+		reference.Widen(x, a.X16)
+	}
+	r := reference.Rope[float32]{Cos: a.Cos, Sin: a.Sin, Partner: a.Partner, Stride: a.Stride, Period: a.Period, Heads: a.Heads, D: a.D}
+	r.Rotate(x, a.Tokens, a.Backward)
+	if a.X16 != nil {
+		reference.Narrow(a.X16, x)
+	}
+}
+
+func adamw(a *AdamW) {
+	h := reference.AdamW{
+		LR: float64(a.LR), Beta1: a.Beta1, Beta2: a.Beta2, Eps: float64(a.Eps), Decay: float64(a.Decay),
+		Correct1: float64(a.Correct1), Correct2: float64(a.Correct2), GradScale: float64(a.GradScale),
+	}
+	reference.Step(h, a.P, a.M, a.V, a.G)
+}
+
+func (m Matrix) widened() reference.Matrix[float32] {
+	if m.Half == nil {
+		return reference.Matrix[float32]{Data: m.Full, Stride: m.Stride}
+	}
+	data := make([]float32, len(m.Half))
+	reference.Widen(data, m.Half)
+	return reference.Matrix[float32]{Data: data, Stride: m.Stride}
+}
+
+func (a *Attention) reference() reference.Attention[float32] {
+	return reference.Attention[float32]{
+		Q: a.Q.widened(), K: a.K.widened(), V: a.V.widened(), O: a.O.widened(), LSE: a.LSE,
+		Batch: a.Batch, Heads: a.Heads, NQ: a.NQ, NK: a.NK, D: a.D, Scale: float64(a.Scale), Mask: a.Mask,
+	}
+}
+
+func attention(a *Attention, work []float32) {
+	r := a.reference()
+	r.Forward(work)
+	if a.O.Half != nil {
+		reference.Narrow(a.O.Half, r.O.Data)
+	}
+}
+
+func attentionGrad(a *AttentionGrad, work []float32) {
+	r := a.reference()
+	r.Backward(a.DO.widened(), a.DQ.widened(), a.DK.widened(), a.DV.widened(), a.Accumulate, work)
+}

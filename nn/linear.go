@@ -1,0 +1,250 @@
+package nn
+
+import (
+	"unsafe"
+
+	"gorgonia.org/tensor"
+
+	"github.com/ensue-video/ensue/nn/internal/onednn"
+	"github.com/ensue-video/ensue/nn/internal/reference"
+)
+
+// Linear is y = x W^T + b: W [out, in], b [out].
+type Linear struct {
+	Weight, Bias *Parameter // Bias may be nil
+}
+
+// NewLinear makes a linear map with weights from TruncatedNormal(0.02) and biases of 0, named name.weight and name.bias.
+func NewLinear(ps *Parameters, name string, in, out int, bias bool) *Linear {
+	l := &Linear{Weight: ps.New(name+".weight", TruncatedNormal(0.02), out, in)}
+	if bias {
+		l.Bias = ps.New(name+".bias", Zeros, out)
+	}
+	return l
+}
+
+// Forward maps x [..., in] to [..., out].
+func (l *Linear) Forward(t *Tape, x *Value) *Value { return t.Linear(x, l.Weight, l.Bias) }
+
+// Matrices are the weights that Device.Pack takes.
+func (l *Linear) Matrices() []*Parameter { return []*Parameter{l.Weight} }
+
+// fusion is what a linear map does on top, without gradients.
+type fusion struct {
+	gelu     bool
+	residual *Value // y = residual + …
+	inPlace  bool   // y takes residual's memory
+	half     bool   // y is bfloat16, where the Device multiplies that
+}
+
+// Linear maps x [..., in] to [..., out]: y = x W^T + b. b may be nil.
+func (t *Tape) Linear(x *Value, w, b *Parameter) *Value { return t.linear(x, w, b, fusion{}) }
+
+// LinearAdd is residual + x W^T + b.
+func (t *Tape) LinearAdd(residual, x *Value, w, b *Parameter) *Value {
+	return t.linear(x, w, b, fusion{residual: residual})
+}
+
+func (t *Tape) linear(x *Value, w, b *Parameter, f fusion) *Value {
+	out := t.checkLinear(x, w, b, f.residual)
+	y := t.linearTarget(x, out, f)
+	switch {
+	case x.dtype == tensor.Float64:
+		t.linear64(y, x, w, b, f)
+	default:
+		t.linear32(y, x, w, b, f)
+	}
+	return t.recordLinear(y, x, w, b, f.residual)
+}
+
+func (t *Tape) recordLinear(y, x *Value, w, b *Parameter, residual *Value) *Value {
+	if !t.gradients {
+		return y
+	}
+	t.record(y, backLinear, x, residual)
+	if !w.Frozen || b != nil && !b.Frozen {
+		y.needs, y.backward = true, backLinear
+	}
+	y.saved.weight, y.saved.bias = w, b
+	return y
+}
+
+func (t *Tape) checkLinear(x *Value, w, b *Parameter, residual *Value) (out int) {
+	if len(w.shape) != 2 || x.rank == 0 || x.last() != w.shape[1] {
+		fail("mapping by "+w.Name, "the weight is %v, the input %v", w.shape, x.Shape())
+	}
+	out = w.shape[0]
+	if b != nil && b.Size() != out {
+		fail("mapping by "+w.Name, "the weight is %v, the bias %v", w.shape, b.shape)
+	}
+	if residual != nil && (residual.rows() != x.rows() || residual.last() != out || residual.dtype == tensor.Uint16) {
+		fail("mapping by "+w.Name, "the result is [%d, %d], what to add it to %v", x.rows(), out, residual.Shape())
+	}
+	return out
+}
+
+// linearTarget makes y, holding the residual where there is one.
+func (t *Tape) linearTarget(x *Value, out int, f fusion) *Value {
+	dims := x.dims
+	dims[x.rank-1] = out
+	if f.residual != nil && f.inPlace && !t.gradients {
+		y := t.view(f.residual, 0, f.residual.dims[:f.residual.rank]...)
+		t.Release(f.residual)
+		return y
+	}
+	dtype := x.dtype
+	if dtype == tensor.Uint16 {
+		dtype = tensor.Float32
+	}
+	if f.half && t.half && t.device.half {
+		dtype = tensor.Uint16
+	}
+	y := t.alloc(dtype, dims[:x.rank]...)
+	if f.residual != nil {
+		n := y.size * int(dtype.Size())
+		copy(unsafe.Slice((*byte)(y.data), n), unsafe.Slice((*byte)(f.residual.data), n))
+	}
+	return y
+}
+
+func (t *Tape) linear64(y, x *Value, w, b *Parameter, f fusion) {
+	var bias []float64
+	if b != nil {
+		bias = b.Dense().Float64s()
+	}
+	keep := 0.0
+	if f.residual != nil {
+		keep = 1
+	}
+	out := elements[float64](y)
+	reference.MatMul(out, elements[float64](x), w.Dense().Float64s(), bias, x.rows(), y.last(), x.last(), false, true, keep)
+	if f.gelu {
+		reference.GELU(out, out)
+	}
+}
+
+func (t *Tape) linear32(y, x *Value, w, b *Parameter, f fusion) {
+	d := t.device
+	k := d.packed(w, t.half)
+	s := onednn.Shape{
+		M: x.rows(), N: y.last(), K: x.last(), Bias: b != nil, GELU: f.gelu, Sum: f.residual != nil,
+		HalfY: y.dtype == tensor.Uint16,
+	}
+	from := x.buffer()
+	if k.half && k.room == nil {
+		s.HalfX, s.HalfW = true, true
+		if x.dtype == tensor.Float32 {
+			from = onednn.Buffer{Half: d.narrow(elements[float32](x))}
+		}
+	}
+	var bias []float32
+	if b != nil {
+		bias = b.Dense().Float32s()
+	}
+	must("mapping by a matrix", d.dnnl.MatMulPacked(s, y.buffer(), from, d.ready(k), bias))
+}
+
+// narrow turns activations into bfloat16, in scratch memory.
+func (d *Device) narrow(x []float32) []uint16 {
+	room := d.narrowed.floats((len(x) + 1) / 2)
+	to := unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(room))), len(x))
+	d.kernels.Narrow(to, x)
+	return to
+}
+
+func (v *Value) buffer() onednn.Buffer {
+	if v.dtype == tensor.Uint16 {
+		return onednn.Buffer{Half: elements[uint16](v)}
+	}
+	return onednn.Buffer{Full: elements[float32](v)}
+}
+
+// backLinear: db = sum of dy, dW = dy^T x, dx = dy W, and the residual takes dy as it is.
+func backLinear(t *Tape, y *Value) {
+	x, w, b := y.in[0], y.saved.weight, y.saved.bias
+	m, n, k := x.rows(), y.last(), x.last()
+	if b != nil && !b.Frozen {
+		g := t.gradient(t.Param(b))
+		if x.dtype == tensor.Float64 {
+			reference.ColumnSum(slot[float64](g), upstream[float64](y), g.add)
+		} else {
+			t.device.kernels.ColumnSum(slot[float32](g), upstream[float32](y), g.add)
+		}
+	}
+	if !w.Frozen {
+		g := t.gradient(t.Param(w))
+		t.product(g, y.grad, x.data, x.dtype, onednn.Shape{M: n, N: k, K: m, TransX: true})
+	}
+	if x.needs {
+		g := t.gradient(x)
+		t.product(g, y.grad, pointer(w.Dense()), x.dtype, onednn.Shape{M: m, N: k, K: n})
+	}
+	if residual := y.in[1]; residual != nil {
+		t.pass(y, residual)
+	}
+}
+
+// product computes the gradient g (+)= a b.
+func (t *Tape) product(g target, a, b unsafe.Pointer, dtype tensor.Dtype, s onednn.Shape) {
+	s.Sum = g.add
+	if dtype == tensor.Float64 {
+		keep := 0.0
+		if g.add {
+			keep = 1
+		}
+		left, right := unsafe.Slice((*float64)(a), s.M*s.K), unsafe.Slice((*float64)(b), s.K*s.N)
+		reference.MatMul(slot[float64](g), left, right, nil, s.M, s.N, s.K, s.TransX, s.TransW, keep)
+		return
+	}
+	left := onednn.Buffer{Full: unsafe.Slice((*float32)(a), s.M*s.K)}
+	right := onednn.Buffer{Full: unsafe.Slice((*float32)(b), s.K*s.N)}
+	must("multiplying matrices", t.device.dnnl.MatMul(s, onednn.Buffer{Full: slot[float32](g)}, left, right, nil))
+}
+
+// MatMul multiplies matrices: a [m, k], or [k, m] with transA, by b [k, n], or [n, k] with transB. At most one may be transposed.
+func (t *Tape) MatMul(a, b *Value, transA, transB bool) *Value {
+	if a.rank != 2 || b.rank != 2 || a.dtype != b.dtype {
+		fail("multiplying matrices", "they are %v %v and %v %v", a.dtype, a.Shape(), b.dtype, b.Shape())
+	}
+	m, k := transposed(a, transA)
+	k2, n := transposed(b, transB)
+	if k != k2 {
+		fail("multiplying matrices", "%v and %v do not fit (transposed: %t, %t)", a.Shape(), b.Shape(), transA, transB)
+	}
+	y := t.alloc(a.dtype, m, n)
+	t.product(target{at: y.data, n: y.size}, a.data, b.data, a.dtype, onednn.Shape{M: m, N: n, K: k, TransX: transA, TransW: transB})
+	t.record(y, backMatMul, a, b)
+	y.saved.flags[0], y.saved.flags[1] = transA, transB
+	return y
+}
+
+func transposed(v *Value, trans bool) (rows, columns int) {
+	if trans {
+		return v.dims[1], v.dims[0]
+	}
+	return v.dims[0], v.dims[1]
+}
+
+// backMatMul: for y = a b, da = dy b^T and db = a^T dy, each transposed again where the operand was.
+func backMatMul(t *Tape, y *Value) {
+	a, b := y.in[0], y.in[1]
+	transA, transB := y.saved.flags[0], y.saved.flags[1]
+	m, n := y.dims[0], y.dims[1]
+	_, k := transposed(a, transA)
+	if a.needs {
+		g := t.gradient(a)
+		if transA {
+			t.product(g, b.data, y.grad, y.dtype, onednn.Shape{M: k, N: m, K: n, TransX: transB, TransW: true})
+		} else {
+			t.product(g, y.grad, b.data, y.dtype, onednn.Shape{M: m, N: k, K: n, TransW: !transB})
+		}
+	}
+	if b.needs {
+		g := t.gradient(b)
+		if transB {
+			t.product(g, y.grad, a.data, y.dtype, onednn.Shape{M: n, N: k, K: m, TransX: true, TransW: transA})
+		} else {
+			t.product(g, a.data, y.grad, y.dtype, onednn.Shape{M: k, N: n, K: m, TransX: !transA})
+		}
+	}
+}
