@@ -18,8 +18,11 @@ RACE ?= $(addprefix ./,$(addsuffix /...,broker container decode demo ingest pipe
 FUZZ_TIME ?= 10s
 SOAK_MINUTES ?= 30
 BENCH ?= .
+PYTHON ?= python3
+# What is measured: the footage beside the repository where it is, else the sample streams.
+BENCH_VIDEO ?= $(firstword $(wildcard ../shared/video/dev) examples/video)
 
-.PHONY: help setup build demo test test-unit test-race test-kafka lint format generate bench soak fuzz clean
+.PHONY: help setup build demo test test-unit test-race test-kafka lint format generate bench bench-decode bench-pipeline soak fuzz clean
 
 help: ## List every target.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,8 +63,14 @@ $(GOLANGCI):
 generate: setup ## Make the generated files again (schema, protobuf, documentation); tests check that none has drifted.
 	go generate ./...
 
-bench: setup ## Run the benchmarks behind docs/benchmarks.md; BENCH=regexp chooses.
+bench: bench-decode bench-pipeline ## Run the benchmarks behind docs/benchmarks.md; BENCH=regexp chooses.
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+bench-decode: setup ## Decode, sample and resize beside PyAV (PYTHON with `pip install av`) and the ffmpeg command, in turn.
+	go run ./bench/decode --rounds 5 --python '$(PYTHON)' $(BENCH_VIDEO)
+
+bench-pipeline: setup ## The whole pipeline through the embedded broker beside its decoding alone, in turn.
+	go run ./bench/pipeline --rounds 5 $(BENCH_VIDEO)
 
 soak: setup ## Run looped video at full speed for SOAK_MINUTES (30) and check that memory stays flat.
 	ENSUE_SOAK_MINUTES=$(SOAK_MINUTES) go test -count=1 -v -run Soak -timeout $$(( $(SOAK_MINUTES) + 15 ))m ./pipelines/...

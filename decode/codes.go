@@ -101,8 +101,7 @@ var problems = []struct {
 
 // classify gives an error of package container its code. Errors that have one, and that of the caller's own context, stay.
 func (d *Decoder) classify(ctx context.Context, err error) error {
-	var failure *stream.Failure
-	if errors.As(err, &failure) {
+	if _, ok := errors.AsType[*stream.Failure](err); ok {
 		return err
 	}
 	if cause := ctx.Err(); cause != nil {

@@ -286,7 +286,7 @@ func TestEverySizeCanBeAsked(t *testing.T) {
 		require.NoError(t, err)
 		clip, err := d.Decode(context.Background(), segment(payload), 0)
 		require.NoError(t, err)
-		require.Equal(t, size, Size{clip.W, clip.H})
+		require.Equal(t, Size{clip.W, clip.H}, size)
 		if size.Width > 1 {
 			require.Greater(t, len(histogram(clip.Frame(0))), 50, "there is a picture")
 		}

@@ -24,6 +24,14 @@ type Source interface {
 // ErrAbandoned is the cause of a context that is cancelled because the stages after the source have failed.
 var ErrAbandoned = errors.New("the stages after the source have failed")
 
+// patience is how long a drain may take after ctx is done: none where nobody is left to acknowledge anything.
+func patience(ctx context.Context, drain time.Duration) time.Duration {
+	if errors.Is(context.Cause(ctx), ErrAbandoned) {
+		return 0
+	}
+	return drain
+}
+
 // Config is the definition's `ingest`: exactly one source, and how its streams are ordered.
 type Config struct {
 	Kafka *KafkaConfig `def:"kafka"`

@@ -57,7 +57,7 @@ func (f *Files) Run(ctx context.Context, out chan<- *stream.Segment) error {
 	if ctx.Err() == nil {
 		return err // nil unless watching failed: all files are read, and their segments are on their way
 	}
-	if left := flight.land(f.drain); left > 0 {
+	if left := flight.land(patience(ctx, f.drain)); left > 0 {
 		f.log.Warn("stopping before all segments are done", "segments", left, "drain_timeout", f.drain)
 	}
 	return nil

@@ -234,3 +234,12 @@ func TestFilesOfTheRobustSet(t *testing.T) {
 		require.Equal(t, stream.MarkEnd, segments[len(segments)-1].Mark, name)
 	}
 }
+
+func TestADrainThatNobodyCanFinishIsNotWaitedFor(t *testing.T) {
+	abandoned, abandon := context.WithCancelCause(t.Context())
+	abandon(ErrAbandoned)
+	require.Zero(t, patience(abandoned, time.Minute))
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	require.Equal(t, time.Minute, patience(stopped, time.Minute))
+}

@@ -234,9 +234,9 @@ func (m *membership) serve(ctx context.Context, generation *kafka.Generation, ou
 	result := make(chan []*stream.Segment, 1)
 	// The library ends the generation when the function returns, and joins anew only then.
 	generation.Start(func(alive context.Context) {
-		both, cancel := context.WithCancel(alive)
-		defer cancel()
-		defer context.AfterFunc(ctx, cancel)()
+		both, cancel := context.WithCancelCause(alive)
+		defer cancel(nil)
+		defer context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })()
 		g := &generationRun{membership: m, generation: generation, out: out}
 		result <- g.run(both)
 	})

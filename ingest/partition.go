@@ -40,7 +40,7 @@ func (w *worker) run(ctx context.Context) {
 	fetching.Go(func() { w.fetcher.run(ctx, w.offsets.position(), news) })
 	w.loop(ctx, news)
 	fetching.Wait()
-	if left := w.offsets.drain(w.drain); left > 0 {
+	if left := w.offsets.drain(patience(ctx, w.drain)); left > 0 {
 		w.log.Warn("giving a partition back before all of its segments are done; the next owner processes them again",
 			"partition", w.id, "segments", left, "drain_timeout", w.drain)
 	}

@@ -48,8 +48,8 @@ func (t *Tape) LinearAdd(residual, x *Value, w, b *Parameter) *Value {
 func (t *Tape) linear(x *Value, w, b *Parameter, f fusion) *Value {
 	out := t.checkLinear(x, w, b, f.residual)
 	y := t.linearTarget(x, out, f)
-	switch {
-	case x.dtype == tensor.Float64:
+	switch x.dtype {
+	case tensor.Float64:
 		t.linear64(y, x, w, b, f)
 	default:
 		t.linear32(y, x, w, b, f)

@@ -2,6 +2,7 @@ package pipelines
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ensue-video/ensue/sink"
@@ -53,28 +54,64 @@ func collect(first *item, in <-chan *item) []*item {
 	return batch
 }
 
+// write makes the results and dead letters of the batch durable.
 func (d *deliver) write(ctx context.Context, batch []*item) error {
-	var results []*stream.Result
+	if err := d.writeResults(ctx, batch); err != nil {
+		return err
+	}
 	var letters []*stream.DeadLetter
 	for _, it := range batch {
-		switch {
-		case it.failure != nil && !it.segment.ContextOnly:
+		if it.failure != nil && !it.segment.ContextOnly {
 			letters = append(letters, letter(it))
-		case it.result != nil:
+		}
+	}
+	if len(letters) == 0 {
+		return nil
+	}
+	if err := d.dead.Write(ctx, letters); err != nil {
+		return fmt.Errorf("writing %d dead letters (the first: segment %s: %v): %w",
+			len(letters), letters[0].Segment, letters[0].Failure, err)
+	}
+	return nil
+}
+
+// writeResults writes the results of the batch. A result that no sink will ever take (it is too large, say) is written alone to
+// find it, and becomes a dead letter; the others are written (invariant 4).
+func (d *deliver) writeResults(ctx context.Context, batch []*item) error {
+	scored := make([]*item, 0, len(batch))
+	results := make([]*stream.Result, 0, len(batch))
+	for _, it := range batch {
+		if it.result != nil {
 			it.result.Latency = it.latency
-			results = append(results, it.result)
+			scored, results = append(scored, it), append(results, it.result)
 		}
 	}
-	if len(results) > 0 {
-		if err := d.results.Write(ctx, results); err != nil {
-			return fmt.Errorf("writing %d results: %w", len(results), err)
-		}
+	if len(results) == 0 {
+		return nil
 	}
-	if len(letters) > 0 {
-		if err := d.dead.Write(ctx, letters); err != nil {
-			return fmt.Errorf("writing %d dead letters (the first: segment %s: %w): %w",
-				len(letters), letters[0].Segment, letters[0].Failure, err)
+	err := d.results.Write(ctx, results)
+	if failure := permanent(err); failure != nil && len(scored) > 1 {
+		for _, it := range scored {
+			if err := d.writeResults(ctx, []*item{it}); err != nil {
+				return err
+			}
 		}
+		return nil
+	} else if failure != nil {
+		scored[0].fail(failure)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("writing %d results: %w", len(results), err)
+	}
+	return nil
+}
+
+// permanent is the failure in err if it is about what was written and not about the sink.
+func permanent(err error) *stream.Failure {
+	var failure *stream.Failure
+	if errors.As(err, &failure) && failure.Permanent {
+		return failure
 	}
 	return nil
 }

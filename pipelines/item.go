@@ -62,7 +62,10 @@ func (s step) guard(ctx context.Context, it *item) (err error) {
 		}
 	}()
 	if err := s.do(ctx, it); err != nil {
-		return fmt.Errorf("%s segment %s: %w", gerund[s.stage], it.segment.ID(), err)
+		if doing, ok := gerund[s.stage]; ok {
+			return fmt.Errorf("%s segment %s: %w", doing, it.segment.ID(), err)
+		}
+		return err
 	}
 	return nil
 }
@@ -90,4 +93,5 @@ const (
 	stagePredict = "predict"
 )
 
-var gerund = map[string]string{stageDecode: "decoding", stageEncode: "encoding", stagePredict: "scoring"}
+// gerund is what a stage was doing, for errors that do not name the segment by themselves as those of decode do.
+var gerund = map[string]string{stageEncode: "encoding", stagePredict: "scoring"}

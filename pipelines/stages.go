@@ -44,7 +44,9 @@ func (s *decodeStage) decode(ctx context.Context, decoder *decode.Decoder, it *i
 	offset := timeline.Offset(it.segment)
 	clip, err := decoder.Decode(ctx, it.segment, offset)
 	if err != nil {
-		timeline.Skip(it.segment, offset)
+		if !it.segment.Alone {
+			timeline.Skip(it.segment, offset)
+		}
 		return err
 	}
 	it.clip = clip
@@ -87,7 +89,7 @@ func (s *encodeStage) encode(ctx context.Context, it *item) (err error) {
 	}
 	known := s.streams.of(it.segment.Stream)
 	if !it.video() {
-		known.torn = known.torn || it.failure != nil
+		known.torn = known.torn || it.failure != nil && !it.segment.Alone
 		return nil
 	}
 	if it.segment.Gap || known.torn {

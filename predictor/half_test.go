@@ -31,7 +31,7 @@ func TestEveryHalfComesBackAsItself(t *testing.T) {
 }
 
 func TestBetweenTwoHalvesTheNearestWinsAndTiesGoToTheEvenOne(t *testing.T) {
-	for bits := uint16(0); bits < 0x7bff; bits++ {
+	for bits := range uint16(0x7bff) {
 		low, high := value(bits), value(bits+1)
 		middle := float32((low + high) / 2) // exact: a half has 11 bits, a float32 24
 		require.Equal(t, bits+bits&1, half(middle), "between %v and %v", low, high)

@@ -1,6 +1,7 @@
 package predictor
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ensue-video/ensue/stream"
@@ -131,12 +132,12 @@ func (s *State) trim(bounds bounds) {
 	}
 	needed := steps*bounds.framesPerStep + s.carried
 	newer := 0
-	for i := len(s.pieces) - 1; i >= 0; i-- {
+	for i, v := range slices.Backward(s.pieces) {
 		if newer >= needed {
 			s.pieces = append(s.pieces[:0], s.pieces[i+1:]...)
 			return
 		}
-		newer += s.pieces[i].frames
+		newer += v.frames
 	}
 }
 

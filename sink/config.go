@@ -174,7 +174,7 @@ func (v *validation) topic(key, topic string) {
 }
 
 func notInTopic(r rune) bool {
-	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-')
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '_' && r != '-'
 }
 
 func (v *validation) timeout(key string, timeout time.Duration) {

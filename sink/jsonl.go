@@ -110,7 +110,7 @@ func (l *lineFile) mend(log *slog.Logger) error {
 	case len(torn) == 0:
 		return nil
 	case json.Valid(torn):
-		_, err := l.file.Write([]byte("\n"))
+		_, err := l.file.WriteString("\n")
 		return l.failed("mending", err)
 	}
 	log.Warn("cutting off an unfinished line that a crash left", "file", l.path, "bytes", len(torn))

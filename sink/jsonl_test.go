@@ -159,7 +159,7 @@ func TestPartOfAFailedWriteIsTakenBack(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, file.close()) }()
 	require.NoError(t, file.write(t.Context(), []byte("whole\n")))
-	n, err := file.file.Write([]byte("par"))
+	n, err := file.file.WriteString("par")
 	require.NoError(t, err)
 	require.NoError(t, file.takeBack(n))
 	require.NoError(t, file.write(t.Context(), []byte("next\n")))

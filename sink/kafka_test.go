@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -242,8 +243,8 @@ func want(results []*stream.Result) (ids []string) {
 func lastOfEach(t *testing.T, records []*kgo.Record) (ids []string) {
 	t.Helper()
 	seen := map[string]bool{}
-	for i := len(records) - 1; i >= 0; i-- {
-		r, err := stream.ResultFromRecord(toRecord(records[i]))
+	for _, record := range slices.Backward(records) {
+		r, err := stream.ResultFromRecord(toRecord(record))
 		require.NoError(t, err)
 		if !seen[r.ID] {
 			ids = append([]string{r.ID}, ids...)

@@ -95,7 +95,7 @@ func TestRetryDoesNotRepeatWhatCannotPass(t *testing.T) {
 			tries++
 			return failure
 		})
-		require.True(t, errors.Is(err, failure))
+		require.ErrorIs(t, err, failure)
 		require.Equal(t, 1, tries)
 	}
 }

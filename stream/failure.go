@@ -39,8 +39,7 @@ func (f *Failure) Unwrap() error { return f.Err }
 // AsFailure makes err a Failure with its whole text and the code of the Failure inside it; an error without one becomes a
 // transient failure of the stage with the code "stage.internal".
 func AsFailure(err error, stage string) *Failure {
-	var failure *Failure
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*Failure](err); ok {
 		return &Failure{Code: failure.Code, Stage: failure.Stage, Permanent: failure.Permanent, Err: err}
 	}
 	return &Failure{Code: Code(stage + ".internal"), Stage: stage, Err: err}

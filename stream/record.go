@@ -1,6 +1,9 @@
 package stream
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Header is one header of a record.
 type Header struct {
@@ -21,9 +24,9 @@ type Record struct {
 
 // Get is the value of the last header of that name, and whether there is one.
 func (r *Record) Get(key string) (string, bool) {
-	for i := len(r.Headers) - 1; i >= 0; i-- {
-		if r.Headers[i].Key == key {
-			return string(r.Headers[i].Value), true
+	for _, v := range slices.Backward(r.Headers) {
+		if v.Key == key {
+			return string(v.Value), true
 		}
 	}
 	return "", false

@@ -25,7 +25,8 @@ import (
 	"github.com/ensue-video/ensue/stream/streampb"
 )
 
-func pointer(x float64) *float64 { return &x }
+//go:fix inline
+func pointer(x float64) *float64 { return new(x) }
 
 func at(seconds float64) time.Time {
 	return time.Date(2026, 11, 23, 17, 55, 0, 0, time.UTC).Add(time.Duration(math.Round(seconds * 1e9)))
@@ -41,10 +42,10 @@ func fullResult() *stream.Result {
 		ID: stream.ResultID("lobby", "lobby/41", "lobby/42", "pixels+persistence"), Stream: "lobby",
 		X:       &stream.Extent{Segment: "lobby/41", Start: at(0), End: at(2.002)},
 		Y:       stream.Extent{Segment: "lobby/42", Start: at(2.002), End: at(4.004)},
-		Verdict: stream.Breaks, Energy: pointer(0.83), PValue: pointer(0.0004),
+		Verdict: stream.Breaks, Energy: new(0.83), PValue: new(0.0004),
 		Expected: &stream.Expected{Median: 0.41, Low: 0.33, High: 0.52},
 		Windows: []stream.Window{
-			{Start: 2.002, Energy: 0.8, PValue: pointer(0.001)}, {Start: 3.003, Energy: 0.86},
+			{Start: 2.002, Energy: 0.8, PValue: new(0.001)}, {Start: 3.003, Energy: 0.86},
 		},
 		Horizons: []stream.Horizon{{Seconds: 1, Energy: 0.41}, {Seconds: 2, Energy: 1.0 / 3}},
 		Map:      &stream.Array{Shape: []int32{2, 2, 2}, Encoding: "float16-base64", Data: data},
@@ -141,10 +142,10 @@ func TestProtobufReadsTheJSON(t *testing.T) {
 func jsonFields(t *testing.T, of reflect.Type) (fields map[string]reflect.Type, optional map[string]bool) {
 	t.Helper()
 	fields, optional = map[string]reflect.Type{}, map[string]bool{}
-	for i := range of.NumField() {
-		name, options, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
-		require.NotEmpty(t, name, "%v.%s has no JSON name", of, of.Field(i).Name)
-		fields[name] = of.Field(i).Type
+	for field := range of.Fields() {
+		name, options, _ := strings.Cut(field.Tag.Get("json"), ",")
+		require.NotEmpty(t, name, "%v.%s has no JSON name", of, field.Name)
+		fields[name] = field.Type
 		optional[name] = options == "omitempty"
 	}
 	return fields, optional
@@ -343,7 +344,7 @@ func TestBadResultsAreRefused(t *testing.T) {
 		"is not known":           func(r *stream.Result) { r.Verdict = "fine" },
 		"there is no energy":     func(r *stream.Result) { r.Energy = nil },
 		"there is an energy":     func(r *stream.Result) { r.Verdict = stream.Unscored },
-		"not a probability":      func(r *stream.Result) { r.PValue = pointer(-0.1) },
+		"not a probability":      func(r *stream.Result) { r.PValue = new(-0.1) },
 		"its shape [2 2 3] says": func(r *stream.Result) { r.Map.Shape[2] = 3 },
 		"map is empty":           func(r *stream.Result) { r.Map.Data = nil },
 		"a dimension of 0":       func(r *stream.Result) { r.Next[0].Dim = 0 },

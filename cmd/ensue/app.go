@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,6 +47,8 @@ func newApp(in io.Reader, out, err io.Writer, env func(string) (string, bool)) *
 
 // run runs one command line and returns its exit code.
 func run(ctx context.Context, args []string, a *app) int {
+	// A command line that cannot be parsed must still be answered in the form that was asked for.
+	a.json = slices.Contains(args, "--json")
 	root := newRoot(a)
 	root.SetArgs(args)
 	root.SetIn(a.in)
@@ -68,7 +71,7 @@ func newRoot(a *app) *cobra.Command {
 		SilenceUsage:  true,
 	}
 	flags := root.PersistentFlags()
-	flags.BoolVar(&a.json, "json", false, "print one JSON envelope instead of text (ensue schema envelope shows its schema)")
+	flags.BoolVar(&a.json, "json", a.json, "print one JSON envelope instead of text (ensue schema envelope shows its schema)")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no table; only what was asked for")
 	flags.StringVar(&a.level, "log", "warn", "what is logged on stderr: debug, info, warn, error")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return inputError("flags.unknown", err, "see --help") })
@@ -121,9 +124,9 @@ func classify(err error) *exitError {
 // exitOf is the exit code of failures that end a whole command.
 func exitOf(code stream.Code) int {
 	switch what := code[strings.IndexByte(string(code), '.')+1:]; what {
-	case "broker_unreachable", "topic_missing", "not_authorized":
+	case "broker_unreachable", "unreachable", "listen", "topic_missing", "not_authorized":
 		return exitEnvironment
-	case "no_such_file", "no_match", "no_paths", "unknown_model":
+	case "no_such_file", "no_match", "config", "bad_config", "unknown_model", "no_hook":
 		return exitInput
 	}
 	return exitRuntime

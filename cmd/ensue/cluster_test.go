@@ -60,7 +60,10 @@ func definition(t *testing.T, addr string) string {
 version: 1
 name: test
 ingest:
-  kafka: {brokers: ["%s"], topic: video.segments, group: test, session_timeout: 6s}
+  kafka: {brokers: ["%s"], topic: video.segments, group: test, session_timeout: 6s, drain_timeout: 5s}
+decode:
+  # A raw stream has no times to cut by, so it is one long segment.
+  limits: {timeout: 4s, duration: 10m, frames: 20000}
 predictor:
   calibrate: {warmup: 5s, false_alarms_per_day: 50}
 sink:

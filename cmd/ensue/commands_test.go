@@ -140,7 +140,7 @@ func TestTheSecondSignalKills(t *testing.T) {
 	require.NoError(t, err)
 	addr := started.Addrs()[0]
 	topics(t, addr)
-	publisher := start(t, "publish", "--brokers", addr, "--pace", "x20", "--loop", "0", samples()[0])
+	publisher := start(t, "publish", "--brokers", addr, "--loop", "0", samples()[0])
 	pipeline := start(t, "run", definition(t, addr))
 	tailed(t, addr, 3, pipeline)
 	started.Close() // results can no longer be written, so the drain cannot end

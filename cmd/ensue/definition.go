@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,7 +20,7 @@ func (a *app) read(name string) ([]byte, error) {
 	if err == nil {
 		return data, nil
 	}
-	if stock, ok := pipelines.Stock(name); ok && errors.Is(err, os.ErrNotExist) {
+	if stock, ok := pipelines.Stock(name); ok { // also where a folder has that name
 		return stock, nil
 	}
 	return nil, inputError("definition.no_such_file", fmt.Errorf("reading the definition: %w", err),
@@ -38,7 +37,15 @@ func (a *app) load(name string) (*pipelines.Definition, error) {
 	if def == nil {
 		return nil, a.refuse(name, findings)
 	}
-	return def, nil
+	return def, a.review(name, def)
+}
+
+// review refuses a definition whose parts contradict each other.
+func (a *app) review(name string, def *pipelines.Definition) error {
+	if findings := pipelines.Review(def); pipelines.HasErrors(findings) {
+		return a.refuse(name, findings)
+	}
+	return nil
 }
 
 // refuse is the error of a definition that cannot be run.

@@ -20,7 +20,7 @@ func poisonous() map[string]poisoned {
 	video := func(name string) []byte { return []byte(name) }
 	return map[string]poisoned{
 		"text":     {value: video("this is no video"), code: "decode.not_video"},
-		"playlist": {value: video("#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"), code: "decode.format_refused"},
+		"playlist": {value: video("#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"), code: "decode.not_video"},
 		"empty":    {code: "ingest.empty_value"},
 		"header": {
 			value: video("x"), code: "ingest.bad_header",

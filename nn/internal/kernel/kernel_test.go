@@ -9,11 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ensue-video/ensue/internal/fixture"
 	"github.com/ensue-video/ensue/nn/internal/reference"
 )
-
-func TestMain(m *testing.M) { fixture.Main(m) }
 
 // eachSet runs a test for every instruction set of this machine.
 func eachSet(t *testing.T, f func(t *testing.T, s Set)) {
@@ -37,7 +34,7 @@ func randoms(seed uint64, n int) []float32 {
 
 func near(t *testing.T, want, got []float32, tolerance float64) {
 	t.Helper()
-	require.Equal(t, len(want), len(got))
+	require.Len(t, got, len(want))
 	scale := 1.0
 	for _, v := range want {
 		scale = max(scale, math.Abs(float64(v)))
@@ -201,7 +198,7 @@ func TestBFloat16KeepsNaN(t *testing.T) {
 		s.Narrow(h, x)
 		s.Widen(y, h)
 		for _, v := range y {
-			require.True(t, v != v)
+			require.NotEqual(t, v, v)
 		}
 	})
 }

@@ -9,11 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ensue-video/ensue/internal/fixture"
 	"github.com/ensue-video/ensue/nn/internal/reference"
 )
-
-func TestMain(m *testing.M) { fixture.Main(m) }
 
 func newEngine(tb testing.TB) *Engine {
 	var room []float32

@@ -1,6 +1,5 @@
 //go:build !cgo || !linux || purego
 
-// Package raw times oneDNN alone; here there is none.
 package raw
 
 // Fastest says that there is no oneDNN.

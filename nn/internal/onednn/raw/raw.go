@@ -1,7 +1,5 @@
 //go:build cgo && linux && !purego
 
-// Package raw times oneDNN alone: one primitive, called from C in a loop, with the layout of its own choice. Benchmarks measure package nn
-// against it.
 package raw
 
 /*
