@@ -291,3 +291,31 @@ func files(t *testing.T) []string {
 	}))
 	return found
 }
+
+func TestEveryCodeIsInTheDocuments(t *testing.T) {
+	codes := regexp.MustCompile(`"((?:ingest|decode|encode|predict|sink|result|publish|tail|broker|replay|flags|command)\.[a-z_]+)"`)
+	// Keys of a definition look like codes.
+	keys := []string{
+		"decode.fps", "decode.limits", "decode.workers", "ingest.files", "ingest.kafka", "ingest.order",
+		"sink.dead_letter", "sink.jsonl", "sink.kafka",
+	}
+	documented := read(t, "docs/errors.md")
+	found := 0
+	require.NoError(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && path == "internal" {
+			return fs.SkipDir // only tests see what is there
+		}
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		for _, match := range codes.FindAllStringSubmatch(read(t, path), -1) {
+			if slices.Contains(keys, match[1]) {
+				continue
+			}
+			found++
+			require.Contains(t, documented, "`"+match[1]+"`", "docs/errors.md lacks a code of %s", path)
+		}
+		return nil
+	}))
+	require.Greater(t, found, 50)
+}

@@ -74,8 +74,7 @@ func ensueSeek(handle C.uintptr_t, offset C.int64_t, whence C.int) C.int64_t {
 }
 
 func ffmpegError(err error) astiav.Error {
-	var code astiav.Error
-	if errors.As(err, &code) {
+	if code, ok := errors.AsType[astiav.Error](err); ok {
 		return code
 	}
 	return astiav.ErrEio

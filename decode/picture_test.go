@@ -286,7 +286,8 @@ func TestEverySizeCanBeAsked(t *testing.T) {
 		require.NoError(t, err)
 		clip, err := d.Decode(context.Background(), segment(payload), 0)
 		require.NoError(t, err)
-		require.Equal(t, Size{clip.W, clip.H}, size)
+		got := Size{clip.W, clip.H}
+		require.Equal(t, size, got)
 		if size.Width > 1 {
 			require.Greater(t, len(histogram(clip.Frame(0))), 50, "there is a picture")
 		}

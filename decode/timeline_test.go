@@ -11,7 +11,7 @@ import (
 
 func TestTimelineTellsWhereSegmentsBegin(t *testing.T) {
 	epoch := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
-	at := func(d time.Duration) time.Time { return epoch.Add(d) }
+	at := epoch.Add
 	type step struct {
 		segment stream.Segment
 		want    time.Duration

@@ -207,7 +207,7 @@ func (d *run) read(ctx context.Context, back *tally) error {
 	defer reader.Close()
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
-	defer context.AfterFunc(back.all, stop)()
+	defer context.AfterFunc(back.all, stop)() //nolint:contextcheck // back.all only ends the reading sooner; ctx ends it too
 	err = reader.Read(reading, func(result *stream.Result) error {
 		d.summary.add(result)
 		back.add()

@@ -52,5 +52,6 @@ func TestDigestsTellModelsApart(t *testing.T) {
 		require.False(t, digests[digest])
 		digests[digest] = true
 	}
-	require.Equal(t, Digest("a", "1", "x"), Digest("a", "1", "x"))
+	first, second := Digest("a", "1", "x"), Digest("a", "1", "x")
+	require.Equal(t, first, second)
 }

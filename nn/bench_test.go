@@ -23,6 +23,7 @@ func BenchmarkLinear(b *testing.B) {
 }
 
 func benchmarkLinear(b *testing.B, s [3]int, precision Precision) {
+	b.Helper()
 	d := newDevice(b, Config{Threads: runtime.GOMAXPROCS(0)})
 	tape := d.NewTape(TapeConfig{Precision: precision})
 	defer tape.Close()

@@ -32,7 +32,7 @@ func (ps *Parameters) LoadFile(path string) error {
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }() // only read
 	return ps.Load(s, "")
 }
 

@@ -36,6 +36,7 @@ func (f fixtureLayers) read(tb testing.TB, name string) *tensor.Dense {
 }
 
 func (f fixtureLayers) param(tb testing.TB, ps *Parameters, prefix, name string) *Parameter {
+	tb.Helper()
 	p := NewParameter(name, f.read(tb, prefix+".param."+name))
 	ps.Add(p)
 	return p
@@ -43,6 +44,7 @@ func (f fixtureLayers) param(tb testing.TB, ps *Parameters, prefix, name string)
 
 // stacked joins the parameters that the fixtures keep apart and the layer keeps together.
 func (f fixtureLayers) stacked(tb testing.TB, ps *Parameters, prefix, name string, parts ...string) *Parameter {
+	tb.Helper()
 	arrays := []*tensor.Dense{}
 	for _, part := range parts {
 		arrays = append(arrays, f.read(tb, prefix+".param."+part))
@@ -55,6 +57,7 @@ func (f fixtureLayers) stacked(tb testing.TB, ps *Parameters, prefix, name strin
 }
 
 func (f fixtureLayers) attention(tb testing.TB, ps *Parameters, prefix, in string) *SelfAttention {
+	tb.Helper()
 	return &SelfAttention{
 		QKV: &Linear{
 			Weight: f.stacked(tb, ps, prefix, in+"qkv.weight", in+"query.weight", in+"key.weight", in+"value.weight"),
@@ -66,10 +69,12 @@ func (f fixtureLayers) attention(tb testing.TB, ps *Parameters, prefix, in strin
 }
 
 func (f fixtureLayers) norm(tb testing.TB, ps *Parameters, prefix, name string, eps float64) *LayerNorm {
+	tb.Helper()
 	return &LayerNorm{Weight: f.param(tb, ps, prefix, name+"weight"), Bias: f.param(tb, ps, prefix, name+"bias"), Eps: eps}
 }
 
 func (f fixtureLayers) block(tb testing.TB, ps *Parameters) *Block {
+	tb.Helper()
 	const p = "block"
 	return &Block{
 		Norm1: f.norm(tb, ps, p, "norm1.", 1e-6), Norm2: f.norm(tb, ps, p, "norm2.", 1e-6), Attention: f.attention(tb, ps, p, "attention."),
@@ -82,12 +87,14 @@ func (f fixtureLayers) block(tb testing.TB, ps *Parameters) *Block {
 
 // vjepaRotary are the tables of V-JEPA 2 for heads of 12: three axes of 2*((12/3)/2) = 4 features.
 func (f fixtureLayers) vjepaRotary(tb testing.TB) *Rotary {
+	tb.Helper()
 	positions, err := f.file.Float64("block.positions", 12, 3)
 	require.NoError(tb, err)
 	return NewRotary(RotaryConfig{Widths: []int{4, 4, 4}, Base: 10000, Tiled: true}, 12, positions.Float64s())
 }
 
 func (f fixtureLayers) cases(tb testing.TB) []layerCase {
+	tb.Helper()
 	causal := Mask{Block: 4}
 	return []layerCase{
 		{"linear", "linear.x", func(t *Tape, ps *Parameters, x *Value) *Value {
@@ -116,6 +123,7 @@ func (f fixtureLayers) cases(tb testing.TB) []layerCase {
 }
 
 func openLayers(tb testing.TB) *Safetensors {
+	tb.Helper()
 	s, err := OpenSafetensors(fixture.Shared(tb, "fixtures", "layers", "layers.safetensors"))
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, s.Close()) })
@@ -139,6 +147,7 @@ func TestLayersAndGradientsMatchTheFixtures(t *testing.T) {
 }
 
 func (f fixtureLayers) compare(t *testing.T, tape *Tape, c layerCase, tolerance float64) {
+	t.Helper()
 	ps := NewParameters(0)
 	x := tape.Variable(f.read(t, c.x))
 	y := c.run(tape, ps, x)
@@ -151,6 +160,7 @@ func (f fixtureLayers) compare(t *testing.T, tape *Tape, c layerCase, tolerance 
 }
 
 func (f fixtureLayers) want(t *testing.T, name string) []float64 {
+	t.Helper()
 	x, err := f.file.Float64(name)
 	require.NoError(t, err)
 	return x.Float64s()
@@ -158,6 +168,7 @@ func (f fixtureLayers) want(t *testing.T, name string) []float64 {
 
 // wantGradient joins the three gradients of what the layer keeps together.
 func (f fixtureLayers) wantGradient(t *testing.T, layer, name string) []float64 {
+	t.Helper()
 	var before, after string
 	for i := range len(name) - 3 {
 		if name[i:i+4] == "qkv." {
@@ -264,6 +275,7 @@ type optimFixture struct {
 }
 
 func readOptim(tb testing.TB) (f optimFixture) {
+	tb.Helper()
 	raw, err := os.ReadFile(fixture.Shared(tb, "fixtures", "layers", "optim.json"))
 	require.NoError(tb, err)
 	require.NoError(tb, json.Unmarshal(raw, &f))
@@ -279,6 +291,7 @@ var optimKinds = []struct {
 var optimNames = []string{"matrix", "vector"}
 
 func onDevice(tb testing.TB, f func(d *Device)) {
+	tb.Helper()
 	d := newDevice(tb, Config{})
 	require.NoError(tb, d.Run(func() error {
 		f(d)

@@ -266,6 +266,7 @@ func newEvaluation(c gradientCase, dtype tensor.Dtype) *evaluation {
 
 // result computes y, and with gradients those of all inputs and parameters.
 func (e *evaluation) result(tb testing.TB, t *Tape, gradients bool) (y []float64, grads map[string][]float64) {
+	tb.Helper()
 	t.Reset()
 	in := []*Value{}
 	for _, x := range e.inputs {

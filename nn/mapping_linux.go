@@ -15,7 +15,7 @@ func mapFile(path string) (mapping, error) {
 	if err != nil {
 		return mapping{}, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read; the mapping outlives it
 	info, err := f.Stat()
 	if err != nil {
 		return mapping{}, err

@@ -11,11 +11,12 @@ import (
 // Add is a + b. b has a's shape, or the shape of a's last axes and is then added to each of the rest (a bias, positions, one number).
 func (t *Tape) Add(a, b *Value) *Value {
 	y := t.binary("adding", a, b)
-	if a.dtype == tensor.Float64 {
+	switch {
+	case a.dtype == tensor.Float64:
 		combine(y, a, b, func(u, v float64) float64 { return u + v })
-	} else if a.size == b.size {
+	case a.size == b.size:
 		t.device.kernels.Add(elements[float32](y), elements[float32](a), elements[float32](b))
-	} else {
+	default:
 		addRepeated(elements[float32](y), elements[float32](a), elements[float32](b))
 	}
 	return t.record(y, backAdd, a, b)

@@ -54,7 +54,7 @@ func OpenSafetensors(path string) (*Safetensors, error) {
 	}
 	s, err := ParseSafetensors(m.data)
 	if err != nil {
-		m.close()
+		_ = m.close()
 		return nil, fmt.Errorf("reading weights %s: %w", path, err)
 	}
 	s.path, s.mapping = path, m
@@ -71,7 +71,8 @@ func ParseSafetensors(file []byte) (*Safetensors, error) {
 		return nil, fmt.Errorf("the header is said to have %d bytes, the file has %d", size, len(file))
 	}
 	s := &Safetensors{tensors: map[string]TensorInfo{}, header: int(size), data: file[8+size:]}
-	return s, s.parse(file[8 : 8+size])
+	err := s.parse(file[8 : 8+size])
+	return s, err
 }
 
 func (s *Safetensors) parse(header []byte) error {
@@ -323,13 +324,13 @@ func (f *TensorFile) Write(path string) (err error) {
 			err = fmt.Errorf("writing weights %s: %w", path, err)
 		}
 	}()
-	if err = f.Encode(file); err != nil {
+	if err := f.Encode(file); err != nil {
 		return err
 	}
-	if err = file.Sync(); err != nil {
+	if err := file.Sync(); err != nil {
 		return err
 	}
-	if err = file.Close(); err != nil {
+	if err := file.Close(); err != nil {
 		return err
 	}
 	return os.Rename(temporary, path)

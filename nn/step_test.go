@@ -77,6 +77,7 @@ type trainer struct {
 }
 
 func newTrainer(tb testing.TB, d *Device, s smallSize) *trainer {
+	tb.Helper()
 	r := &trainer{model: newSmallModel(1, s), tape: d.NewTape(TapeConfig{Gradients: true})}
 	tb.Cleanup(r.tape.Close)
 	r.adamw = NewAdamW(r.model.params.All(), AdamWConfig{Decay: 0.05})
@@ -143,7 +144,7 @@ func TestAForwardPassInSteadyStateAllocatesNothing(t *testing.T) {
 		d := newDevice(t, Config{})
 		m := newSmallModel(1, tinySize)
 		tape := d.NewTape(TapeConfig{Precision: precision})
-		defer tape.Close()
+		t.Cleanup(tape.Close)
 		clip := dense32(3, 2, 2, 16, 16, 3)
 		run := func() error {
 			tape.Reset()

@@ -57,7 +57,8 @@ func checkModel(def *Definition) []Checked {
 	info := enc.Info()
 	checks := []Checked{{
 		Name: "encoder " + info.Name, OK: true,
-		Detail: fmt.Sprintf("%dx%d pixels to %dx%dx%d tokens a step, %s", info.Width, info.Height, info.GridHeight, info.GridWidth, info.Dim, info.Digest),
+		Detail: fmt.Sprintf("%dx%d pixels to %dx%dx%d tokens a step, %s",
+			info.Width, info.Height, info.GridHeight, info.GridWidth, info.Dim, info.Digest),
 	}}
 	model, err := predictor.New(def.Predictor, enc)
 	if err != nil {
@@ -174,7 +175,7 @@ func (t wantedTopic) check(ctx context.Context, client *kgo.Client) Checked {
 	check := Checked{Name: "topic " + t.name}
 	request := kmsg.NewPtrMetadataRequest()
 	topic := kmsg.NewMetadataRequestTopic()
-	topic.Topic = kmsg.StringPtr(t.name)
+	topic.Topic = new(t.name)
 	request.Topics = append(request.Topics, topic)
 	response, err := request.RequestWith(ctx, client)
 	if err == nil && len(response.Topics) == 1 {
@@ -187,7 +188,8 @@ func (t wantedTopic) check(ctx context.Context, client *kgo.Client) Checked {
 	largest := t.largest(ctx, client)
 	check.OK, check.Detail = true, fmt.Sprintf("%d partitions, records up to %s", len(response.Topics[0].Partitions), sizeOrUnknown(largest))
 	if largest > 0 && largest < t.record {
-		check.Hint = fmt.Sprintf("max.message.bytes is %d, below decode.limits.bytes (%d): larger segments lose their payload here", largest, t.record)
+		check.Hint = fmt.Sprintf("max.message.bytes is %d, below decode.limits.bytes (%d): larger segments lose their payload here",
+			largest, t.record)
 	}
 	return check
 }

@@ -1,6 +1,7 @@
 package pipelines
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -47,8 +48,6 @@ func snapshot[K comparable](mu *sync.Mutex, from map[K]int64) map[K]int64 {
 	mu.Lock()
 	defer mu.Unlock()
 	to := make(map[K]int64, len(from))
-	for key, value := range from {
-		to[key] = value
-	}
+	maps.Copy(to, from)
 	return to
 }

@@ -70,7 +70,7 @@ func (d *deliver) write(ctx context.Context, batch []*item) error {
 	}
 	if err := d.dead.Write(ctx, letters); err != nil {
 		return fmt.Errorf("writing %d dead letters (the first: segment %s: %v): %w",
-			len(letters), letters[0].Segment, letters[0].Failure, err)
+			len(letters), letters[0].Segment, letters[0].Failure, err) //nolint:errorlint // the code is that of the writing
 	}
 	return nil
 }

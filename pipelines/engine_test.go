@@ -252,7 +252,7 @@ func TestAnEngineThatIsStoppedFinishesWhatItHasTakenIn(t *testing.T) {
 		WithOnDone(func(*stream.Segment, *stream.Result, *stream.Failure) { stop() }))
 	require.NoError(t, err)
 	require.NoError(t, engine.Run(ctx))
-	require.EqualValues(t, engine.Counts().Received.Load(), len(got.results))
+	require.Len(t, got.results, int(engine.Counts().Received.Load()))
 	requireOrdered(t, got.results)
 }
 

@@ -152,7 +152,7 @@ func (p *parser) appendItem(b *branch, read any, value reflect.Value) {
 // splitCommas is the values between the commas, without spaces and without empty ones.
 func splitCommas(text string) []string {
 	var parts []string
-	for _, part := range strings.Split(text, ",") {
+	for part := range strings.SplitSeq(text, ",") {
 		if part = strings.TrimSpace(part); part != "" {
 			parts = append(parts, part)
 		}

@@ -3,7 +3,6 @@ package pipelines
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"regexp"
 	"strconv"
@@ -17,7 +16,7 @@ import (
 func (p *parser) document(data []byte) *yaml.Node {
 	if len(data) > maxDefinition {
 		p.report(problem{code: codeTooLarge, place: place{1, 1}, complaint: complaint{
-			message: fmt.Sprintf("the definition is larger than %s", formatBytes(maxDefinition)),
+			message: "the definition is larger than " + formatBytes(maxDefinition),
 			hint:    "definitions are a few kilobytes; is this the right file?",
 		}})
 		return nil

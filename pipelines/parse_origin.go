@@ -101,7 +101,7 @@ func around(path string) string {
 // lookup is the value of a path in the definition; not ok where an object around it is absent.
 func lookup(def *Definition, path string) (reflect.Value, bool) {
 	value, node := reflect.ValueOf(def).Elem(), definitionTree()
-	for _, key := range strings.Split(path, ".") {
+	for key := range strings.SplitSeq(path, ".") {
 		key, index, isItem := strings.Cut(key, "[")
 		if node = node.child(key); node == nil {
 			return reflect.Value{}, false

@@ -2,7 +2,6 @@ package pipelines
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -319,7 +318,7 @@ func TestRefusalIsAFailureWithACode(t *testing.T) {
 		},
 	})
 	var failure *stream.Failure
-	require.True(t, errors.As(err, &failure))
+	require.ErrorAs(t, err, &failure)
 	require.Equal(t, stream.Code("definition.e"), failure.Code)
 	require.True(t, failure.Permanent)
 	require.Equal(t, "a.yaml:3:4: error definition.e: decode.fps: is wrong (do this)", failure.Err.Error())

@@ -95,7 +95,7 @@ func writeTable(b *bytes.Buffer, title string, object *branch) {
 	var rows []string
 	for _, child := range object.children {
 		if child.leaf() {
-			rows = append(rows, fmt.Sprintf("| `%s` | %s | %s | %s |",
+			rows = append(rows, fmt.Sprintf("| %#q | %s | %s | %s |",
 				child.Path, typeText(child.Field), defaultCell(child.Field), docCell(child.Field)))
 		}
 	}

@@ -141,7 +141,7 @@ func (b *branch) keys() []string {
 
 // find is the branch of the path below b; nil when there is none.
 func (b *branch) find(path string) *branch {
-	for _, key := range strings.Split(path, ".") {
+	for key := range strings.SplitSeq(path, ".") {
 		key, _, _ = strings.Cut(key, "[")
 		if b = b.child(key); b == nil {
 			return nil
@@ -221,8 +221,8 @@ func unbound(root *branch, types map[*branch]reflect.Type) error {
 			return
 		}
 		typ := types[b]
-		for i := range typ.NumField() {
-			if tag := typ.Field(i).Tag.Get("def"); tag != "" && b.child(tag) == nil {
+		for field := range typ.Fields() {
+			if tag := field.Tag.Get("def"); tag != "" && b.child(tag) == nil {
 				missing = append(missing, strings.TrimPrefix(b.Path+"."+tag, "."))
 			}
 		}

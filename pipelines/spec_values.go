@@ -287,7 +287,7 @@ func guessBytes(text string) string {
 		return formatBytes(n)
 	}
 	short := strings.TrimSuffix(strings.TrimSuffix(strings.ToUpper(parts[2]), "B"), "I")
-	if len(short) != 1 || !strings.Contains("KMGT", short) {
+	if len(short) != 1 || !strings.ContainsAny(short, "KMGT") {
 		return ""
 	}
 	return parts[1] + short + "iB"

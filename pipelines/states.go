@@ -32,10 +32,3 @@ func (s *states[S]) drop(stream string) {
 	defer s.mu.Unlock()
 	delete(s.all, stream)
 }
-
-// count is how many streams have a state.
-func (s *states[S]) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.all)
-}

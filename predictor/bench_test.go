@@ -15,6 +15,7 @@ func BenchmarkScore(b *testing.B) {
 }
 
 func benchmarkScore(b *testing.B, name string) {
+	b.Helper()
 	enc := encoder.NewPixels()
 	predictor, err := New(Config{Model: name}, enc)
 	if err != nil {

@@ -99,7 +99,6 @@ func (c *camera) segment(options ...func(*stream.Segment)) *stream.Segment {
 }
 
 func gap(s *stream.Segment)         { s.Gap = true }
-func alone(s *stream.Segment)       { s.Alone = true }
 func contextOnly(s *stream.Segment) { s.ContextOnly = true }
 
 // On the ramp, persistence is off by 1, 2, … steps from the end of its context on.
@@ -478,7 +477,8 @@ func TestTheSameSegmentsGiveTheSameResults(t *testing.T) {
 		require.NoError(t, err)
 		return data
 	}
-	require.Equal(t, run(), run())
+	first, second := run(), run()
+	require.Equal(t, first, second)
 }
 
 // lookout checks that a predictor sees the frames that end its context.
@@ -549,12 +549,11 @@ func TestNeededIsTheOldestSegmentOfTheContext(t *testing.T) {
 // Invariant 3, the other half: from the needed segment on, the next result comes out the same.
 func TestReadingAgainFromTheNeededSegmentRestoresTheContext(t *testing.T) {
 	sizes := []int{3, 5, 4, 8, 1, 2, 7, 4, 4, 12, 3}
-	live := newCamera(t, contextMean{frames: 2}, toyConfig())
 	for cut := range sizes {
 		if cut == 0 {
 			continue
 		}
-		live = newCamera(t, contextMean{frames: 2}, toyConfig())
+		live := newCamera(t, contextMean{frames: 2}, toyConfig())
 		restarted := newCamera(t, contextMean{frames: 2}, toyConfig())
 		for _, size := range sizes[:cut] {
 			live.send(size)

@@ -132,12 +132,12 @@ func (s *State) trim(bounds bounds) {
 	}
 	needed := steps*bounds.framesPerStep + s.carried
 	newer := 0
-	for i, v := range slices.Backward(s.pieces) {
+	for i, piece := range slices.Backward(s.pieces) {
 		if newer >= needed {
 			s.pieces = append(s.pieces[:0], s.pieces[i+1:]...)
 			return
 		}
-		newer += v.frames
+		newer += piece.frames
 	}
 }
 

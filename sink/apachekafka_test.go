@@ -46,6 +46,7 @@ func TestSinksOnApacheKafka(t *testing.T) {
 
 // testKilledBroker writes the results of four streams, one after the other, while the broker is killed and started again.
 func testKilledBroker(t *testing.T, cluster *apachekafka.Cluster, brokers []string) {
+	t.Helper()
 	const count = 60
 	c := DefaultKafka()
 	c.Brokers, c.Topic = brokers, "energy"

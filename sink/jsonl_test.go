@@ -197,8 +197,8 @@ func TestDashIsTheStandardOutput(t *testing.T) {
 	reader, writer, err := os.Pipe()
 	require.NoError(t, err)
 	old := os.Stdout
-	os.Stdout = writer
-	t.Cleanup(func() { os.Stdout = old })
+	os.Stdout = writer                    //nolint:reassign // what is tested is this very variable
+	t.Cleanup(func() { os.Stdout = old }) //nolint:reassign // put back
 	out, err := New(jsonlConfig("-"), nil, nil)
 	require.NoError(t, err)
 	require.NoError(t, out.Write(t.Context(), []*stream.Result{result("lobby", 1)}))

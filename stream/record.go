@@ -24,9 +24,9 @@ type Record struct {
 
 // Get is the value of the last header of that name, and whether there is one.
 func (r *Record) Get(key string) (string, bool) {
-	for _, v := range slices.Backward(r.Headers) {
-		if v.Key == key {
-			return string(v.Value), true
+	for _, header := range slices.Backward(r.Headers) {
+		if header.Key == key {
+			return string(header.Value), true
 		}
 	}
 	return "", false

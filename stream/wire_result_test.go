@@ -25,9 +25,6 @@ import (
 	"github.com/ensue-video/ensue/stream/streampb"
 )
 
-//go:fix inline
-func pointer(x float64) *float64 { return new(x) }
-
 func at(seconds float64) time.Time {
 	return time.Date(2026, 11, 23, 17, 55, 0, 0, time.UTC).Add(time.Duration(math.Round(seconds * 1e9)))
 }

@@ -59,7 +59,7 @@ func (r *Reader) Read(ctx context.Context, each func(*stream.Result) error, bad 
 	for {
 		fetches := r.client.PollFetches(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the caller ended the reading; that is no failure
 		}
 		if err := r.refused(fetches); err != nil {
 			return err

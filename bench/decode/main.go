@@ -227,7 +227,8 @@ func pyav(ctx context.Context, s settings) (outcome, error) {
 		return outcome{}, fmt.Errorf("%s with PyAV (pip install av): %w", s.python, err)
 	}
 	var result outcome
-	return result, json.Unmarshal(output, &result)
+	err = json.Unmarshal(output, &result)
+	return result, err
 }
 
 // commandLine runs one ffmpeg process per file, as scripts do.

@@ -49,7 +49,7 @@ func newApp(in io.Reader, out, err io.Writer, env func(string) (string, bool)) *
 func run(ctx context.Context, args []string, a *app) int {
 	// A command line that cannot be parsed must still be answered in the form that was asked for.
 	a.json = slices.Contains(args, "--json")
-	root := newRoot(a)
+	root := newRoot(a) //nolint:contextcheck // commands get the context from cobra, when they run
 	root.SetArgs(args)
 	root.SetIn(a.in)
 	root.SetOut(a.out)
@@ -107,12 +107,10 @@ func environmentError(code string, err error, hint string) error {
 
 // classify finds exit code and stable code of an error: its own, or those of the Failure inside it.
 func classify(err error) *exitError {
-	var known *exitError
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*exitError](err); ok {
 		return known
 	}
-	var failure *stream.Failure
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*stream.Failure](err); ok {
 		return &exitError{exit: exitOf(failure.Code), code: string(failure.Code), err: err}
 	}
 	if strings.HasPrefix(err.Error(), "unknown command") || strings.Contains(err.Error(), "arg(s)") {

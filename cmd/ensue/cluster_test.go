@@ -85,6 +85,7 @@ func footage(t *testing.T) []string {
 }
 
 func comparePublishedWithReplayed(t *testing.T, addr string) {
+	t.Helper()
 	files := footage(t)
 	replayed := replay(t, files)
 	topics(t, addr)
@@ -98,6 +99,7 @@ func comparePublishedWithReplayed(t *testing.T, addr string) {
 }
 
 func killInMidStream(t *testing.T, addr string) {
+	t.Helper()
 	files := samples()
 	replayed := replay(t, files)
 	topics(t, addr)
@@ -160,11 +162,11 @@ func requireSame(t *testing.T, want, got map[string]*stream.Result) {
 	for id, expected := range want {
 		actual, ok := got[id]
 		require.True(t, ok, "the result on %s is missing", expected.Y.Segment)
-		require.Equal(t, comparable(expected), comparable(actual), expected.Y.Segment)
+		require.Equal(t, lasting(expected), lasting(actual), expected.Y.Segment)
 	}
 }
 
-func comparable(result *stream.Result) stream.Result {
+func lasting(result *stream.Result) stream.Result {
 	plain := *result
 	plain.Latency, plain.PValue, plain.Expected, plain.Verdict = stream.Latency{}, nil, nil, ""
 	plain.Windows = nil

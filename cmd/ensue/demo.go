@@ -29,7 +29,8 @@ func (a *app) demoCommand() *cobra.Command {
 func (a *app) demo(command *cobra.Command, options demo.Options) error {
 	options.Log = a.logger()
 	if !a.json && !a.quiet {
-		fmt.Fprintln(a.out, "An embedded broker, three cameras and one sender of rubbish; the pipeline reads video.segments and writes video.energy.")
+		fmt.Fprintln(a.out, "An embedded broker, three cameras and one sender of rubbish; "+
+			"the pipeline reads video.segments and writes video.energy.")
 		table := tail.NewTable(a.out)
 		table.Colour = a.colour()
 		options.OnResult = table.Print

@@ -100,6 +100,7 @@ func decodes(command *cobra.Command) pipelines.Checked {
 		return fail(err)
 	}
 	defer clip.Release()
-	check.OK, check.Detail = true, fmt.Sprintf("%d of %d frames of the sample %s at %.2f a second", clip.T, clip.Decoded, samples[0].File, 1/clip.Step.Seconds())
+	check.OK, check.Detail = true, fmt.Sprintf("%d of %d frames of the sample %s at %.2f a second",
+		clip.T, clip.Decoded, samples[0].File, 1/clip.Step.Seconds())
 	return check
 }

@@ -36,7 +36,8 @@ func (a *app) replayCommand() *cobra.Command {
 		RunE: func(command *cobra.Command, files []string) error { return a.replay(command, files, flags) },
 	}
 	f := command.Flags()
-	f.StringVarP(&flags.definition, "definition", "d", "replay", "definition to take decode, encoder and predictor from; a file or a stock one")
+	f.StringVarP(&flags.definition, "definition", "d", "replay",
+		"definition to take decode, encoder and predictor from; a file or a stock one")
 	f.StringVar(&flags.results, "results", "", "write the results to this file, a line of JSON each; - is the standard output")
 	f.StringVar(&flags.dead, "dead-letters", "", "write what could not be read to this file, a line of JSON each")
 	f.StringVar(&flags.model, "predictor", "", "use this predictor instead of the definition's: persistence, linear, flow")
@@ -217,7 +218,8 @@ func (s *replaySummary) printRefused(out io.Writer) {
 
 // print writes the table of streams.
 func (s *replaySummary) print(out io.Writer, results string) error {
-	fmt.Fprintf(out, "%-28s %8s %8s %10s %10s %8s %8s  %s\n", "STREAM", "SECONDS", "WINDOWS", "ENERGY", "CONTINUES", "BREAKS", "STALLS", "MOST SURPRISING")
+	fmt.Fprintf(out, "%-28s %8s %8s %10s %10s %8s %8s  %s\n",
+		"STREAM", "SECONDS", "WINDOWS", "ENERGY", "CONTINUES", "BREAKS", "STALLS", "MOST SURPRISING")
 	var errs error
 	for _, known := range s.streams() {
 		worst := "-"

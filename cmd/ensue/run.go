@@ -58,6 +58,7 @@ func (a *app) printRan(out io.Writer, data ranData) error {
 	if a.quiet {
 		return nil
 	}
-	_, err := fmt.Fprintf(out, "%d segments in, %d results, %d dead letters, %d dropped\n", data.Received, data.Results, data.Dead, data.Dropped)
+	_, err := fmt.Fprintf(out, "%d segments in, %d results, %d dead letters, %d dropped\n",
+		data.Received, data.Results, data.Dead, data.Dropped)
 	return err
 }

@@ -13,6 +13,7 @@ import (
 )
 
 func newEngine(tb testing.TB) *Engine {
+	tb.Helper()
 	var room []float32
 	e, err := New(func(n int) []float32 {
 		if n+16 > len(room) {
