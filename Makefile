@@ -22,7 +22,7 @@ PYTHON ?= python3
 # What is measured: the footage beside the repository where it is, else the sample streams.
 BENCH_VIDEO ?= $(firstword $(wildcard ../shared/video/dev) examples/video)
 
-.PHONY: help setup build demo test test-unit test-race test-kafka lint format generate bench bench-decode bench-pipeline soak fuzz clean
+.PHONY: help setup build demo test test-unit test-race test-mats test-kafka lint format generate bench bench-decode bench-pipeline soak fuzz clean
 
 help: ## List every target.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,13 +36,16 @@ build: setup ## Build bin/ensue.
 demo: build ## Set up, build, and run the whole pipeline on the embedded broker with the sample video.
 	bin/ensue demo
 
-test: setup test-unit test-race test-kafka ## Set up and run every test, on a real Apache Kafka too where there is Java and Maven.
+test: setup test-unit test-race test-mats test-kafka ## Set up and run every test, on a real Apache Kafka too where there is Java and Maven.
 
 test-unit: setup ## Run the tests of every package.
 	go test -timeout 15m ./...
 
 test-race: setup ## Run the tests of the packages where goroutines meet under the race detector.
 	go test -race -timeout 15m $(RACE)
+
+test-mats: setup ## Count every OpenCV Mat that is made and closed (a build of gocv of its own).
+	go test -tags matprofile -timeout 15m -run 'Mat' ./decode ./predictor
 
 test-kafka: setup ## Run the tests on a real Apache Kafka; skipped with a message without a JDK or Maven.
 	@scripts/setup.sh kafka
