@@ -171,3 +171,20 @@ func TestThePrintedSchemasAreSchemas(t *testing.T) {
 		require.NoError(t, err)
 	}
 }
+
+func TestPublishIsMediaMTXsHook(t *testing.T) {
+	addr := embedded(t)
+	topics(t, addr)
+	t.Setenv("MTX_PATH", "front/door")
+	t.Setenv("MTX_SEGMENT_PATH", samples()[0])
+	t.Setenv("MTX_SEGMENT_DURATION", "39.85")
+	for range 2 { // a recorder calls it for one file after the other
+		got := ensue(t, "publish", "--hook", "--brokers", addr)
+		require.Zero(t, got.code, got.err)
+		require.Contains(t, got.out, "front/door: 20 segments")
+	}
+	pipeline := start(t, "run", definition(t, addr))
+	for _, result := range tailed(t, addr, 40, pipeline) {
+		require.Equal(t, "front/door", result.Stream)
+	}
+}
