@@ -91,16 +91,16 @@ type OrderConfig struct {
 	Evict time.Duration `def:"evict"`
 }
 
-// DefaultKafka is what a definition does not say about reading from Kafka.
+// DefaultKafka is what a definition does not say about reading from Kafka; a test of package pipelines holds the field spec against it.
 func DefaultKafka() KafkaConfig {
 	return KafkaConfig{
 		StartAt:          "oldest",
-		MaxBytes:         8 << 20,
-		MaxWait:          time.Second,
-		ReadBatchTimeout: 10 * time.Second,
-		SessionTimeout:   30 * time.Second,
+		MaxBytes:         64 << 20,
+		MaxWait:          2 * time.Second,
+		ReadBatchTimeout: 30 * time.Second,
+		SessionTimeout:   45 * time.Second,
 		RebalanceTimeout: 60 * time.Second,
-		DrainTimeout:     20 * time.Second,
+		DrainTimeout:     40 * time.Second,
 	}
 }
 
@@ -111,7 +111,7 @@ func DefaultFiles() FilesConfig {
 
 // DefaultOrder is what a definition does not say about order.
 func DefaultOrder() OrderConfig {
-	return OrderConfig{Grace: 2 * time.Second, Late: LateDeadLetter, Evict: 5 * time.Minute}
+	return OrderConfig{Grace: 2 * time.Second, Late: LateDeadLetter, Evict: time.Minute}
 }
 
 // Validate says everything that is wrong with the configuration, by the keys of the definition.
