@@ -115,7 +115,8 @@ func (o Options) topics() []Topic {
 	return limited
 }
 
-// connections counts the connections of a broker, so that Close can wait for the goroutines that serve them.
+// connections counts the connections of a broker, so that Close can wait for the goroutines that serve them. A listener counts
+// until its first error, after which the broker accepts nothing more: so none is added once the count has come to nothing.
 type connections struct {
 	open sync.WaitGroup
 }
@@ -125,7 +126,8 @@ func (c *connections) listen(network, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &countingListener{Listener: listener, conns: c}, nil
+	c.open.Add(1)
+	return &countingListener{Listener: listener, conns: c, ended: sync.OnceFunc(c.open.Done)}, nil
 }
 
 func (c *connections) wait() { c.open.Wait() }
@@ -133,11 +135,13 @@ func (c *connections) wait() { c.open.Wait() }
 type countingListener struct {
 	net.Listener
 	conns *connections
+	ended func()
 }
 
 func (l *countingListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
+		l.ended()
 		return nil, err
 	}
 	l.conns.open.Add(1)
