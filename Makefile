@@ -25,7 +25,7 @@ BENCH_VIDEO ?= $(firstword $(wildcard ../shared/video/dev) examples/video)
 .PHONY: help setup build demo test test-unit test-race test-mats test-kafka lint format generate bench bench-decode bench-pipeline soak fuzz clean
 
 help: ## List every target.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install the system libraries that are missing (root on Debian/Ubuntu), or say which and how.
 	@scripts/setup.sh
