@@ -77,14 +77,16 @@ func TestThePaceHoldsSegmentsBackUntilTheyWouldBeThere(t *testing.T) {
 }
 
 func TestAMissingTopicIsNamedAndCanBeCreated(t *testing.T) {
-	publisher, err := New(Config{Brokers: embedded(t), Topic: "elsewhere", Segment: 10 * time.Second, Loops: 1})
+	addrs := embedded(t)
+	publisher, err := New(Config{Brokers: addrs, Topic: "elsewhere", Segment: 10 * time.Second, Loops: 1})
 	require.NoError(t, err)
 	defer publisher.Close()
 	path := fixture.Repository("examples", "video", "shelf.mp4")
 	_, err = publisher.File(t.Context(), path, "shelf", nil)
 	require.EqualValues(t, "publish.topic_missing", stream.AsFailure(err, "publish").Code)
-	require.NoError(t, publisher.CreateTopic(t.Context(), 2))
-	require.NoError(t, publisher.CreateTopic(t.Context(), 2), "a topic that is there is left alone")
+	topic := []broker.Topic{{Name: "elsewhere", Partitions: 2}}
+	require.NoError(t, broker.CreateTopics(t.Context(), addrs, topic))
+	require.NoError(t, broker.CreateTopics(t.Context(), addrs, topic), "a topic that is there is left alone")
 	_, err = publisher.File(t.Context(), path, "shelf", nil)
 	require.NoError(t, err)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ensue-video/ensue/broker"
 	"github.com/ensue-video/ensue/ingest"
 	"github.com/ensue-video/ensue/publish"
 )
@@ -24,7 +25,7 @@ type publishFlags struct {
 	pace   string
 	start  string
 	hook   bool
-	create int32
+	create int
 }
 
 func (a *app) publishCommand() *cobra.Command {
@@ -46,7 +47,7 @@ func (a *app) publishCommand() *cobra.Command {
 	f.IntVar(&flags.config.Loops, "loop", 1, "send the files so many times, as one long stream each; 0 is without end")
 	f.StringVar(&flags.start, "start", "", "when the first frame was taken: RFC 3339, or now; default 1970-01-01T00:00:00Z, as replay has it")
 	f.BoolVar(&flags.hook, "hook", false, "take file, stream and time from MediaMTX's MTX_* variables")
-	f.Int32Var(&flags.create, "create", 0, "create the topic with so many partitions if it is missing")
+	f.IntVar(&flags.create, "create", 0, "create the topic with so many partitions if it is missing")
 	return command
 }
 
@@ -65,7 +66,8 @@ func (a *app) publish(command *cobra.Command, files []string, flags publishFlags
 		return err
 	}
 	if flags.create > 0 {
-		if err := publisher.CreateTopic(ctx, flags.create); err != nil {
+		topic := broker.Topic{Name: flags.config.Topic, Partitions: flags.create}
+		if err := broker.CreateTopics(ctx, flags.config.Brokers, []broker.Topic{topic}); err != nil {
 			return environmentError("publish.topic_refused", err, "may this user create topics?")
 		}
 	}
