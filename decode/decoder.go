@@ -25,6 +25,7 @@ const retain = 64 << 20
 type Decoder struct {
 	config  Config
 	size    Size
+	fit     Fit
 	pool    *Pool
 	release func([]byte)
 	// threads is how many threads one segment is decoded by: one, because workers already use the processors.
@@ -55,14 +56,18 @@ func New(config Config, size Size, options ...Option) (*Decoder, error) {
 	if size.Width <= 0 || size.Height <= 0 || size.Width > maxSide || size.Height > maxSide {
 		return nil, fmt.Errorf("making a decoder: frames of %dx%d pixels; up to %dx%d are made", size.Width, size.Height, maxSide, maxSide)
 	}
+	d := &Decoder{config: config, size: size, threads: 1}
+	for _, option := range options {
+		option(d)
+	}
+	if err := d.fit.check(size); err != nil {
+		return nil, fmt.Errorf("making a decoder: %w", err)
+	}
 	input, err := container.NewInput()
 	if err != nil {
 		return nil, fmt.Errorf("making a decoder: %w", err)
 	}
-	d := &Decoder{config: config, size: size, threads: 1, input: input, frame: astiav.AllocFrame(), painter: newPainter(size)}
-	for _, option := range options {
-		option(d)
-	}
+	d.input, d.frame, d.painter = input, astiav.AllocFrame(), newPainter(size, d.fit)
 	if d.pool == nil {
 		d.pool = NewPool(retain)
 	}

@@ -7,6 +7,7 @@
 //   - Pool: the memory of clips, shared by decoders, counted.
 //   - Timeline: where on its stream's clock a segment begins.
 //   - Config, Limits: what a segment may cost.
+//   - Fit: how a picture of any shape becomes one of the size asked for, Squash or Crop.
 //   - Codes: everything that can be wrong with a segment, with a stable code each.
 //
 // # Which frames are taken
@@ -19,12 +20,16 @@
 //
 // # What a frame becomes
 //
-// The whole picture, squashed to the size asked for (no crop, no bars), turned as the file's display matrix says. The planes Y, U and
+// With Squash, the whole picture at the size asked for (no crop, no bars), turned as the file's display matrix says. The planes Y, U and
 // V are area-averaged on their own and only the small picture is converted to RGB: averaging and the colour matrix are both
 // linear, so but for rounding and clipping the order does not matter, and it saves converting pixels nobody sees. Both fields of
 // interlaced video are averaged into one picture, which at these sizes is what a deinterlacer would leave. The matrix and the range
 // are those the video tells; BT.601 and limited range where it tells none, as FFmpeg assumes. Alpha is ignored; high dynamic
 // range is not tone-mapped. More than 8 bits are averaged before they are rounded to 8.
+//
+// With Crop, what transformers' VJEPA2VideoProcessor makes of it: the shorter side resized to int(side·256/224) by an antialiased
+// triangle in 16-bit fixed point, columns before rows, and the square in the middle, its offsets rounded down. Of RGB video
+// every byte is the processor's; of other video the planes are resized on their own, as above, and more than 8 bits become 8 first.
 //
 // # Invariants
 //

@@ -8,6 +8,7 @@ package decode
 import "C"
 
 import (
+	"image"
 	"unsafe"
 
 	"github.com/asticode/go-astiav"
@@ -29,6 +30,8 @@ type layout struct {
 	// depth is the number of bits of a component; more than 8 take two bytes each.
 	depth  int
 	colour colour
+	// chroma is how many times the sides of the later two planes are halved, where they are not colours.
+	chroma image.Point
 }
 
 // raw is the C side of a frame.
@@ -48,14 +51,15 @@ func readLayout(frame *astiav.Frame) (l layout, ok bool) {
 		l.count = 1
 	}
 	l.colour = readColour(f, description)
+	l.chroma = image.Pt(int(description.log2_chroma_w), int(description.log2_chroma_h))
 	bytes := (l.depth + 7) / 8
 	for i := range l.count {
 		component := &description.comp[i]
 		p := plane{data: unsafe.Pointer(f.data[component.plane]), stride: int(f.linesize[component.plane])}
 		p.width, p.height = int(f.width), int(f.height)
 		if i > 0 && !l.colour.rgb {
-			p.width = ceilShift(p.width, uint(description.log2_chroma_w))
-			p.height = ceilShift(p.height, uint(description.log2_chroma_h))
+			p.width = ceilShift(p.width, uint(l.chroma.X))
+			p.height = ceilShift(p.height, uint(l.chroma.Y))
 		}
 		if p.data == nil || p.stride < p.width*bytes || p.stride%bytes != 0 || int(component.depth) != l.depth {
 			return layout{}, false

@@ -15,6 +15,7 @@ import (
 // OpenCV ends the process when an argument is wrong, so every size is checked before it is called.
 type painter struct {
 	size Size
+	fit  Fit
 	// small are the resized planes as they come, eight those in 8 bits; between is the step of a resize that shrinks one side and
 	// stretches the other.
 	small, eight [3]gocv.Mat
@@ -23,6 +24,7 @@ type painter struct {
 	turned, half gocv.Mat
 	matrices     map[colour]gocv.Mat
 	shrinker     shrinker
+	resampler    resampler
 	// reference makes OpenCV do all resizing. Tests compare the two.
 	reference bool
 
@@ -37,8 +39,8 @@ type conversion struct {
 	from, to      astiav.PixelFormat
 }
 
-func newPainter(size Size) *painter {
-	p := &painter{size: size, matrices: map[colour]gocv.Mat{}, converted: astiav.AllocFrame()}
+func newPainter(size Size, fit Fit) *painter {
+	p := &painter{size: size, fit: fit, matrices: map[colour]gocv.Mat{}, converted: astiav.AllocFrame()}
 	for i := range p.small {
 		p.small[i], p.eight[i] = gocv.NewMat(), gocv.NewMat()
 	}
@@ -81,18 +83,9 @@ func (p *painter) paint(frame *astiav.Frame, o orientation, dst []byte) error {
 }
 
 func (p *painter) fill(l layout, o orientation, dst []byte) error {
-	size := image.Pt(p.size.Width, p.size.Height)
-	if o.swap {
-		size.X, size.Y = size.Y, size.X
-	}
-	for i := range l.count {
-		if err := p.shrink(l, size, i); err != nil {
-			return err
-		}
-	}
-	planes := p.eight[:]
-	if l.depth == 8 {
-		planes = p.small[:]
+	planes, err := p.resized(l, o)
+	if err != nil {
+		return err
 	}
 	if l.count == 1 { // grey: the matrix takes nothing from the other two
 		gocv.Merge([]gocv.Mat{planes[0], planes[0], planes[0]}, &p.merged)
@@ -118,6 +111,57 @@ func (p *painter) fill(l layout, o orientation, dst []byte) error {
 		return errors.New("the picture was not written to its place")
 	}
 	return nil
+}
+
+// resized are the planes, in 8 bits, of the size of the clip, not yet turned. They are the painter's own.
+func (p *painter) resized(l layout, o orientation) ([]gocv.Mat, error) {
+	if p.fit == Crop {
+		return p.small[:], p.crop(l, newCut(l.planes[0].width, l.planes[0].height, p.size.Width, o))
+	}
+	size := image.Pt(p.size.Width, p.size.Height)
+	if o.swap {
+		size.X, size.Y = size.Y, size.X
+	}
+	for i := range l.count {
+		if err := p.shrink(l, size, i); err != nil {
+			return nil, err
+		}
+	}
+	if l.depth == 8 {
+		return p.small[:], nil
+	}
+	return p.eight[:], nil
+}
+
+// crop cuts every plane into small.
+func (p *painter) crop(l layout, c cut) error {
+	for i := range l.count {
+		pixels, err := p.bytes(i, image.Pt(c.x.keep, c.y.keep))
+		if err != nil {
+			return err
+		}
+		from := part{plane: l.planes[i], covers: [2]float64{float64(c.x.from), float64(c.y.from)}}
+		if i > 0 && !l.colour.rgb {
+			from.chroma = true
+			from.covers[0] /= float64(int(1) << l.chroma.X)
+			from.covers[1] /= float64(int(1) << l.chroma.Y)
+		}
+		if l.depth > 8 {
+			from.deep = true
+			from.scale, from.offset = l.colour.toEight(l.depth, i > 0)
+		}
+		p.resampler.cut(from, c, pixels)
+	}
+	return nil
+}
+
+// bytes is small[i] as a picture of bytes of the size.
+func (p *painter) bytes(i int, size image.Point) ([]byte, error) {
+	if p.small[i].Cols() != size.X || p.small[i].Rows() != size.Y || p.small[i].Type() != gocv.MatTypeCV8U {
+		p.small[i].Close()
+		p.small[i] = gocv.NewMatWithSize(size.Y, size.X, gocv.MatTypeCV8U)
+	}
+	return p.small[i].DataPtrUint8()
 }
 
 // shrink resizes plane i into small[i], and into eight[i] where it has more than 8 bits.
@@ -148,11 +192,7 @@ func (p *painter) shrink(l layout, size image.Point, i int) error {
 
 // average resizes an 8-bit plane that shrinks into small[i].
 func (p *painter) average(from plane, size image.Point, i int) error {
-	if p.small[i].Cols() != size.X || p.small[i].Rows() != size.Y || p.small[i].Type() != gocv.MatTypeCV8U {
-		p.small[i].Close()
-		p.small[i] = gocv.NewMatWithSize(size.Y, size.X, gocv.MatTypeCV8U)
-	}
-	pixels, err := p.small[i].DataPtrUint8()
+	pixels, err := p.bytes(i, size)
 	if err != nil {
 		return err
 	}
