@@ -24,7 +24,8 @@ type Mask struct {
 type AttentionConfig struct {
 	Heads int
 	Mask  Mask
-	// Rotary, where it is not nil, turns queries and keys. RotaryKeys, where it is not nil, turns the keys instead.
+	// Rotary, where it is not nil, turns queries and keys. RotaryKeys, where it is not nil, turns the keys instead. Tables are for the
+	// tokens of one item, which all items share, or for those of all items, item by item.
 	Rotary, RotaryKeys *Rotary
 	// Scale multiplies the products of queries and keys; 0: 1/sqrt(head width).
 	Scale float64
@@ -166,10 +167,10 @@ func (t *Tape) checkAttention(a *attentionArgs, width int) {
 	if c.RotaryKeys == nil {
 		c.RotaryKeys = c.Rotary
 	}
-	if r := c.Rotary; r != nil && (r.D != a.d || r.Tokens != a.nq) {
+	if r := c.Rotary; r != nil && (r.D != a.d || r.Tokens != a.nq && r.Tokens != a.batch*a.nq) {
 		fail("attending", "the rotary tables are for %d tokens and heads of %d, the queries are %d and %d", r.Tokens, r.D, a.nq, a.d)
 	}
-	if r := c.RotaryKeys; r != nil && (r.D != a.d || r.Tokens != a.nk) {
+	if r := c.RotaryKeys; r != nil && (r.D != a.d || r.Tokens != a.nk && r.Tokens != a.batch*a.nk) {
 		fail("attending", "the rotary tables are for %d tokens and heads of %d, the keys are %d and %d", r.Tokens, r.D, a.nk, a.d)
 	}
 	if m := c.Mask; m.Block < 0 || m.Offset < 0 || m.Window < 0 {

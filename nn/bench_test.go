@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ensue-video/ensue/nn/internal/onednn/raw"
+	"github.com/ensue-video/ensue/internal/rawdnnl"
 )
 
 var productShapes = [][3]int{{1568, 768, 768}, {1568, 3072, 768}, {1568, 768, 3072}, {196, 192, 192}, {64, 384, 384}, {2048, 1536, 384}}
@@ -56,7 +56,7 @@ func benchmarkLinear(b *testing.B, s [3]int, precision Precision) {
 func fastestAlone(s [3]int, half bool, threads int) (seconds float64, ok bool) {
 	done := make(chan bool)
 	go func() {
-		seconds, ok = raw.Fastest(s[0], s[1], s[2], half, threads, 30)
+		seconds, ok = rawdnnl.Fastest(s[0], s[1], s[2], half, threads, 30)
 		close(done)
 	}()
 	<-done

@@ -1,6 +1,14 @@
 package nn
 
-import "gorgonia.org/tensor"
+import (
+	"unsafe"
+
+	"gorgonia.org/tensor"
+
+	"github.com/ensue-video/ensue/nn/internal/kernel"
+	"github.com/ensue-video/ensue/nn/internal/onednn"
+	"github.com/ensue-video/ensue/nn/internal/reference"
+)
 
 // Conv2d is a two-dimensional convolution, channels last: x [B, H, W, C] to [B, H', W', O].
 type Conv2d struct {
@@ -19,15 +27,174 @@ func NewConv2d(ps *Parameters, name string, in, out, kernel, stride, padding int
 }
 
 // Forward convolves x [B, H, W, C].
-func (c *Conv2d) Forward(t *Tape, x *Value) *Value {
+func (c *Conv2d) Forward(t *Tape, x *Value) *Value { return c.forward(t, x, false) }
+
+// ForwardGELU is GELU of Forward, in one go where no gradient is wanted.
+func (c *Conv2d) ForwardGELU(t *Tape, x *Value) *Value {
+	if !t.gradients && x.dtype != tensor.Float64 {
+		return c.forward(t, x, true)
+	}
+	y := c.forward(t, x, false)
+	z := t.GELU(y)
+	t.Release(y)
+	return z
+}
+
+func (c *Conv2d) forward(t *Tape, x *Value, gelu bool) *Value {
 	if x.rank != 4 {
 		fail("convolving", "the input must be [B, H, W, C], it is %v", x.Shape())
 	}
+	if c.Kernel == 1 && c.Stride == 1 && c.Padding == 0 {
+		return t.linear(x, c.Weight, c.Bias, fusion{gelu: gelu})
+	}
 	w := Window{Kernel: [3]int{1, c.Kernel, c.Kernel}, Stride: [3]int{1, c.Stride, c.Stride}, Padding: [3]int{0, c.Padding, c.Padding}}
-	cols := t.Unfold(t.Reshape(x, x.dims[0], 1, x.dims[1], x.dims[2], x.dims[3]), w)
-	y := t.Linear(cols, c.Weight, c.Bias)
-	t.Release(cols)
-	return t.Reshape(y, y.dims[0], y.dims[2], y.dims[3], y.dims[4])
+	return t.convolve(x, c.Weight, c.Bias, w, gelu)
+}
+
+// Matrices are the weights that Device.Pack takes.
+func (c *Conv2d) Matrices() []*Parameter { return []*Parameter{c.Weight} }
+
+// unfoldedFloats is about how many numbers of windows are laid out at a time: what stays in a core's cache until it is multiplied.
+const unfoldedFloats = 1 << 18
+
+// convolution is one convolve, worked off a few items of the batch at a time: their windows are laid out in scratch memory and multiplied,
+// and laid out again for the gradient. How many items that are depends on their size only, so that the products are always the same ones.
+type convolution struct {
+	unfolding
+
+	items      int // at a time
+	rows, cols int // of the windows of an item
+	width      int // of the result
+}
+
+func newConvolution(x *Value, window Window, width int) convolution {
+	in := [3]int{1, x.dims[1], x.dims[2]}
+	c := convolution{unfolding: unfolding{Window: window, in: in, out: window.out(in), batch: x.dims[0], c: x.dims[3]}, width: width}
+	c.rows, c.cols = c.out[1]*c.out[2], window.Kernel[1]*window.Kernel[2]*c.c
+	c.items = max(1, unfoldedFloats/max(1, c.rows*c.cols))
+	return c
+}
+
+// part is the items [first, first+batch) of a convolution.
+func (c *convolution) part(first int) unfolding {
+	u := c.unfolding
+	u.batch = min(c.items, c.batch-first)
+	return u
+}
+
+func (c *convolution) inSize() int { return c.in[1] * c.in[2] * c.c }
+
+// convolve slides windows over x [B, H, W, C] and maps each by w [O, KH*KW*C]: [B, H', W', O].
+func (t *Tape) convolve(x *Value, w, b *Parameter, window Window, gelu bool) *Value {
+	if len(w.shape) != 2 || w.shape[1] != window.Kernel[1]*window.Kernel[2]*x.last() {
+		fail("convolving by "+w.Name, "the weight is %v, the input %v, the kernel %d×%d",
+			w.shape, x.Shape(), window.Kernel[1], window.Kernel[2])
+	}
+	c := newConvolution(x, window, w.shape[0])
+	y := t.alloc(x.dtype, x.dims[0], c.out[1], c.out[2], c.width)
+	if x.dtype == tensor.Float64 {
+		convolve(t, elements[float64](y), elements[float64](x), c, func(y, cols []float64, rows int) {
+			var bias []float64
+			if b != nil {
+				bias = b.Dense().Float64s()
+			}
+			reference.MatMul(y, cols, w.Dense().Float64s(), bias, rows, c.width, c.cols, false, true, 0)
+		})
+	} else {
+		convolve(t, elements[float32](y), elements[float32](x), c, func(y, cols []float32, rows int) {
+			t.multiply(y, cols, w, b, onednn.Shape{M: rows, N: c.width, K: c.cols, Bias: b != nil, GELU: gelu})
+		})
+	}
+	if !t.gradients {
+		return y
+	}
+	t.record(y, backConvolve, x)
+	if !w.Frozen || b != nil && !b.Frozen {
+		y.needs, y.backward = true, backConvolve
+	}
+	y.saved.weight, y.saved.bias, y.saved.window = w, b, window
+	return y
+}
+
+func convolve[F floating](t *Tape, y, x []F, c convolution, multiply func(y, cols []F, rows int)) {
+	for first := 0; first < c.batch; first += c.items {
+		u := c.part(first)
+		rows := u.batch * c.rows
+		cols := unfolded(t, x[first*c.inSize():], c, u)
+		multiply(y[first*c.rows*c.width:][:rows*c.width], cols, rows)
+	}
+}
+
+// unfolded lays the windows of some items out, in scratch memory that is valid until the next call.
+func unfolded[F floating](t *Tape, x []F, c convolution, u unfolding) []F {
+	cols := scratchOf[F](t, u.batch*c.rows*c.cols)
+	unfold(t, cols, x[:u.batch*c.inSize()], u)
+	return cols
+}
+
+func scratchOf[F floating](t *Tape, n int) []F {
+	room := t.device.inside.floats(n * int(unsafe.Sizeof(F(0))) / 4)
+	return unsafe.Slice((*F)(unsafe.Pointer(unsafe.SliceData(room))), n)
+}
+
+// multiply maps rows x by the weight w, as linear32 does.
+func (t *Tape) multiply(y, x []float32, w, b *Parameter, s onednn.Shape) {
+	d := t.device
+	k := d.packed(w, t.half)
+	from := onednn.Buffer{Full: x}
+	if k.half && k.room == nil {
+		s.HalfX, s.HalfW = true, true
+		from = onednn.Buffer{Half: d.narrow(x)}
+	}
+	var bias []float32
+	if b != nil {
+		bias = b.Dense().Float32s()
+	}
+	must("convolving", d.dnnl.MatMulPacked(s, onednn.Buffer{Full: y}, from, d.ready(k), bias))
+}
+
+func backConvolve(t *Tape, y *Value) {
+	if y.size == 0 {
+		return
+	}
+	if b := y.saved.bias; b != nil && !b.Frozen {
+		t.backBias(y, b)
+	}
+	if y.dtype == tensor.Float64 {
+		backConvolveOf[float64](t, y)
+	} else {
+		backConvolveOf[float32](t, y)
+	}
+}
+
+// backConvolveOf: dW = sum of dy^T windows, and the windows of dx = dy W.
+func backConvolveOf[F floating](t *Tape, y *Value) {
+	x, w := y.in[0], y.saved.weight
+	c := newConvolution(x, y.saved.window, y.last())
+	var dw, dx target
+	if !w.Frozen {
+		dw = t.gradient(t.Param(w))
+	}
+	if x.needs {
+		dx = t.zeroed(x)
+	}
+	for first := 0; first < c.batch; first += c.items {
+		u := c.part(first)
+		rows := u.batch * c.rows
+		dy := unsafe.Pointer(&upstream[F](y)[first*c.rows*c.width])
+		if !w.Frozen {
+			cols := unfolded(t, elements[F](x)[first*c.inSize():], c, u)
+			shape := onednn.Shape{M: c.width, N: c.cols, K: rows, TransX: true}
+			t.product(dw, dy, unsafe.Pointer(&cols[0]), y.dtype, shape)
+			dw.add = true
+		}
+		if x.needs {
+			cols := scratchOf[F](t, rows*c.cols)
+			to := target{at: unsafe.Pointer(&cols[0]), n: len(cols)}
+			t.product(to, dy, pointer(w.Dense()), y.dtype, onednn.Shape{M: rows, N: c.cols, K: c.width})
+			foldBack(t, slot[F](dx)[first*c.inSize():][:u.batch*c.inSize()], cols, u)
+		}
+	}
 }
 
 // PatchEmbed cuts a clip into tubelets and maps each to a token: x [B, T, H, W, C] to [B, T', H', W', D].
@@ -102,9 +269,9 @@ func (t *Tape) Unfold(x *Value, w Window) *Value {
 	u := newUnfolding(x, w)
 	y := t.alloc(x.dtype, x.dims[0], u.out[0], u.out[1], u.out[2], w.Kernel[0]*w.Kernel[1]*w.Kernel[2]*u.c)
 	if x.dtype == tensor.Float64 {
-		unfold(elements[float64](y), elements[float64](x), u)
+		unfold(t, elements[float64](y), elements[float64](x), u)
 	} else {
-		unfold(elements[float32](y), elements[float32](x), u)
+		unfold(t, elements[float32](y), elements[float32](x), u)
 	}
 	t.record(y, backUnfold, x)
 	y.saved.window = w
@@ -116,9 +283,9 @@ func backUnfold(t *Tape, y *Value) {
 	u := newUnfolding(x, y.saved.window)
 	g := t.zeroed(x)
 	if y.dtype == tensor.Float64 {
-		foldBack(slot[float64](g), upstream[float64](y), u)
+		foldBack(t, slot[float64](g), upstream[float64](y), u)
 	} else {
-		foldBack(slot[float32](g), upstream[float32](y), u)
+		foldBack(t, slot[float32](g), upstream[float32](y), u)
 	}
 }
 
@@ -134,49 +301,37 @@ func newUnfolding(x *Value, w Window) unfolding {
 	return unfolding{Window: w, in: in, out: w.out(in), batch: x.dims[0], c: x.dims[4]}
 }
 
-// runs calls f for every run of pixels in a row that lies inside the input: n numbers at window place `at` and input place `from`. Gaps
-// between runs are outside the input.
-func (u *unfolding) runs(f func(at, from, n int)) {
-	at := 0
-	for b := range u.batch {
-		for t := range u.out[0] {
-			for h := range u.out[1] {
-				for w := range u.out[2] {
-					for dt := range u.Kernel[0] {
-						for dh := range u.Kernel[1] {
-							u.run(b, t*u.Stride[0]-u.Padding[0]+dt, h*u.Stride[1]-u.Padding[1]+dh, w*u.Stride[2]-u.Padding[2], at, f)
-							at += u.Kernel[2] * u.c
-						}
-					}
-				}
-			}
-		}
+func (u *unfolding) reference() reference.Unfolding {
+	return reference.Unfolding{
+		In: u.in, Out: u.out, Kernel: u.Kernel, Stride: u.Stride, Padding: u.Padding, Batch: u.batch, C: u.c,
 	}
 }
 
-// run is one row of one window, cut to the input.
-func (u *unfolding) run(b, t, h, w, at int, f func(at, from, n int)) {
-	if t < 0 || t >= u.in[0] || h < 0 || h >= u.in[1] {
+func (u *unfolding) kernel() kernel.Unfold {
+	return kernel.Unfold{In: u.in, Out: u.out, Kernel: u.Kernel, Stride: u.Stride, Padding: u.Padding, Batch: u.batch, C: u.c}
+}
+
+func unfold[F floating](t *Tape, y, x []F, u unfolding) {
+	if unsafe.Sizeof(F(0)) == 8 {
+		reference.Unfold(u.reference(), y, x)
 		return
 	}
-	first, last := max(w, 0), min(w+u.Kernel[2], u.in[2])
-	if first < last {
-		from := ((b*u.in[0]+t)*u.in[1]+h)*u.in[2] + first
-		f(at+(first-w)*u.c, from*u.c, (last-first)*u.c)
-	}
+	k := u.kernel()
+	k.Y, k.X = as32(y), as32(x)
+	t.device.kernels.Unfold(&k)
 }
 
-func unfold[F floating](y, x []F, u unfolding) {
-	if u.Padding != [3]int{} {
-		clear(y)
+func foldBack[F floating](t *Tape, dx, dy []F, u unfolding) {
+	if unsafe.Sizeof(F(0)) == 8 {
+		reference.Fold(u.reference(), dx, dy)
+		return
 	}
-	u.runs(func(at, from, n int) { copy(y[at:at+n], x[from:from+n]) })
+	k := u.kernel()
+	k.DX, k.Y = as32(dx), as32(dy)
+	t.device.kernels.Fold(&k)
 }
 
-func foldBack[F floating](dx, dy []F, u unfolding) {
-	u.runs(func(at, from, n int) {
-		for i, v := range dy[at : at+n] {
-			dx[from+i] += v
-		}
-	})
+// as32 are numbers that are float32.
+func as32[F floating](x []F) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
 }

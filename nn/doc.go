@@ -8,8 +8,9 @@
 //   - [Value] is what operations take and give; its array is a *tensor.Dense.
 //   - [Parameter] and [Parameters] are the named weights of a model, seeded, loaded from and saved to safetensors.
 //   - Layers: [Linear], [LayerNorm], [MLP], [SelfAttention], [CrossAttention], [Block], [CrossBlock], [Conv2d], [PatchEmbed], [GRU],
-//     [Embedding].
+//     [ConvGRU], [Embedding].
 //   - Training: [AdamW], [CosineSchedule], [EMA], [ClipGradients].
+//   - [Gathering] has jobs of several goroutines that wait for a Device computed together.
 //   - [Engine] lets gorgonia.org/tensor multiply matrices on a Device.
 //
 // Arrays are row-major. Float32 runs on oneDNN and the C kernels; float64 runs on plain Go loops and is the reference that gradients are

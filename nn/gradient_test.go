@@ -136,6 +136,10 @@ var gradientCases = []gradientCase{
 	},
 	{name: "gather", shapes: shapes([]int{4, 3}), run: func(t *Tape, in []*Value) *Value { return t.Gather(in[0], []int{2, 0, 2, 3}) }},
 	{
+		name: "gated sum", shapes: shapes([]int{2, 3, 8}, []int{2, 3, 2}, []int{2, 3, 4}),
+		run: func(t *Tape, in []*Value) *Value { return t.GatedSum(in[0], in[1], in[2]) },
+	},
+	{
 		name: "transpose", shapes: shapes([]int{4, 3}),
 		run: func(t *Tape, in []*Value) *Value { return t.Add(t.Transpose(in[0]), t.Transpose(in[0])) },
 	},
@@ -221,6 +225,22 @@ var layerCases = []struct {
 	{"conv", shapes([]int{2, 5, 6, 3}), func(ps *Parameters) func(*Tape, []*Value) *Value {
 		l := NewConv2d(ps, "c", 3, 4, 3, 2, 1)
 		return func(t *Tape, in []*Value) *Value { return l.Forward(t, in[0]) }
+	}},
+	{"conv of one place with gelu", shapes([]int{2, 3, 2, 3}), func(ps *Parameters) func(*Tape, []*Value) *Value {
+		l := NewConv2d(ps, "c", 3, 4, 1, 1, 0)
+		return func(t *Tape, in []*Value) *Value { return l.ForwardGELU(t, in[0]) }
+	}},
+	{"conv with gelu", shapes([]int{3, 6, 5, 2}), func(ps *Parameters) func(*Tape, []*Value) *Value {
+		l := NewConv2d(ps, "c", 2, 5, 4, 2, 1)
+		return func(t *Tape, in []*Value) *Value { return l.ForwardGELU(t, in[0]) }
+	}},
+	{"conv gru", shapes([]int{3, 2, 2, 3, 2}, []int{2, 2, 3, 5}), func(ps *Parameters) func(*Tape, []*Value) *Value {
+		l := NewConvGRU(ps, "g", 2, 5, 3)
+		return func(t *Tape, in []*Value) *Value { return l.Forward(t, in[0], in[1]) }
+	}},
+	{"conv gru from zeros", shapes([]int{2, 2, 2, 3, 2}), func(ps *Parameters) func(*Tape, []*Value) *Value {
+		l := NewConvGRU(ps, "", 2, 17, 3)
+		return func(t *Tape, in []*Value) *Value { return l.Forward(t, in[0], nil) }
 	}},
 	{"patch embedding", shapes([]int{1, 5, 4, 5, 3}), func(ps *Parameters) func(*Tape, []*Value) *Value {
 		l := NewPatchEmbed(ps, "p", 3, 4, 2, 2)

@@ -164,12 +164,7 @@ func backLinear(t *Tape, y *Value) {
 	x, w, b := y.in[0], y.saved.weight, y.saved.bias
 	m, n, k := x.rows(), y.last(), x.last()
 	if b != nil && !b.Frozen {
-		g := t.gradient(t.Param(b))
-		if x.dtype == tensor.Float64 {
-			reference.ColumnSum(slot[float64](g), upstream[float64](y), g.add)
-		} else {
-			t.device.kernels.ColumnSum(slot[float32](g), upstream[float32](y), g.add)
-		}
+		t.backBias(y, b)
 	}
 	if !w.Frozen {
 		g := t.gradient(t.Param(w))
@@ -181,6 +176,16 @@ func backLinear(t *Tape, y *Value) {
 	}
 	if residual := y.in[1]; residual != nil {
 		t.pass(y, residual)
+	}
+}
+
+// backBias: db = sum of dy.
+func (t *Tape) backBias(y *Value, b *Parameter) {
+	g := t.gradient(t.Param(b))
+	if y.dtype == tensor.Float64 {
+		reference.ColumnSum(slot[float64](g), upstream[float64](y), g.add)
+	} else {
+		t.device.kernels.ColumnSum(slot[float32](g), upstream[float32](y), g.add)
 	}
 }
 

@@ -185,6 +185,19 @@ func (s *Safetensors) View(name string, shape ...int) (*tensor.Dense, error) {
 	return tensor.New(tensor.WithShape(info.Shape...), tensor.WithBacking(values)), nil
 }
 
+// CopyTo writes a tensor's bytes as the file has them: for hashing and copying. Their pages need not stay in memory.
+func (s *Safetensors) CopyTo(w io.Writer, name string) error {
+	info, ok := s.tensors[name]
+	if !ok {
+		return fmt.Errorf("reading tensor %s: there is none of that name%s", name, s.hint(name))
+	}
+	if _, err := w.Write(s.data[info.first:info.last]); err != nil {
+		return fmt.Errorf("copying tensor %s: %w", name, err)
+	}
+	s.mapping.done(8+s.header+info.first, 8+s.header+info.last)
+	return nil
+}
+
 func readTensor[F floating](s *Safetensors, name string, shape []int) (*tensor.Dense, error) {
 	info, ok := s.tensors[name]
 	if !ok {
@@ -289,25 +302,38 @@ type TensorFile struct {
 	arrays map[string]fileTensor
 }
 
+// fileTensor is an array, or where dense is nil what write gives.
 type fileTensor struct {
 	dense *tensor.Dense
 	half  bool
+
+	kind  string
+	shape []int
+	from  func(w io.Writer) error
 }
 
 // Put adds an array of float32, float64, uint16 (the bits of bfloat16), int64, int32 or uint8.
-func (f *TensorFile) Put(name string, x *tensor.Dense) { f.put(name, x, false) }
+func (f *TensorFile) Put(name string, x *tensor.Dense) { f.put(name, fileTensor{dense: x}) }
 
 // PutBFloat16 adds a float32 array, rounded to bfloat16.
-func (f *TensorFile) PutBFloat16(name string, x *tensor.Dense) { f.put(name, x, true) }
+func (f *TensorFile) PutBFloat16(name string, x *tensor.Dense) {
+	f.put(name, fileTensor{dense: x, half: true})
+}
 
-func (f *TensorFile) put(name string, x *tensor.Dense, half bool) {
+// PutFrom adds an array that is not in memory: write is called when the file is written and gives its bytes, little-endian and as many as
+// dtype and shape say. Other numbers of bytes are an error of Encode.
+func (f *TensorFile) PutFrom(name, dtype string, shape []int, write func(w io.Writer) error) {
+	f.put(name, fileTensor{kind: dtype, shape: slices.Clone(shape), from: write})
+}
+
+func (f *TensorFile) put(name string, x fileTensor) {
 	if f.arrays == nil {
 		f.arrays = map[string]fileTensor{}
 	}
 	if _, ok := f.arrays[name]; !ok {
 		f.names = append(f.names, name)
 	}
-	f.arrays[name] = fileTensor{x, half}
+	f.arrays[name] = x
 }
 
 // Write writes the file beside path and then puts it in its place: a reader never sees half of one.
@@ -377,9 +403,9 @@ func (f *TensorFile) header() ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("writing tensor %s: %w", name, err)
 		}
-		next := at + x.dense.Shape().TotalSize()*widthOf(dtype)
+		next := at + productOf(x.dims())*widthOf(dtype)
 		key, _ := json.Marshal(name)
-		value, _ := json.Marshal(entry{dtype, append([]int{}, x.dense.Shape()...), [2]int{at, next}})
+		value, _ := json.Marshal(entry{dtype, append([]int{}, x.dims()...), [2]int{at, next}})
 		if i > 0 {
 			b.WriteByte(',')
 		}
@@ -397,7 +423,29 @@ func (f *TensorFile) header() ([]byte, error) {
 
 var errNotContiguous = errors.New("the array is not contiguous and row-major")
 
+// productOf is how many elements a shape has; the empty shape is that of one number.
+func productOf(shape []int) int {
+	size := 1
+	for _, n := range shape {
+		size *= n
+	}
+	return size
+}
+
+func (x fileTensor) dims() []int {
+	if x.dense == nil {
+		return x.shape
+	}
+	return x.dense.Shape()
+}
+
 func (x fileTensor) dtype() (string, error) {
+	if x.dense == nil {
+		if widthOf(x.kind) == 0 {
+			return "", fmt.Errorf("unknown type %q", x.kind)
+		}
+		return x.kind, nil
+	}
 	if x.dense.RequiresIterator() || x.dense.DataOrder().IsColMajor() {
 		return "", errNotContiguous
 	}
@@ -422,6 +470,16 @@ func (x fileTensor) dtype() (string, error) {
 }
 
 func (x fileTensor) write(w io.Writer) error {
+	if x.dense == nil {
+		counted := &countingWriter{to: w}
+		if err := x.from(counted); err != nil {
+			return err
+		}
+		if want := productOf(x.shape) * widthOf(x.kind); counted.bytes != want {
+			return fmt.Errorf("%d bytes for %s %v, which takes %d", counted.bytes, x.kind, x.shape, want)
+		}
+		return nil
+	}
 	var numbers any
 	switch x.dense.Dtype() {
 	case tensor.Float32:
@@ -441,4 +499,16 @@ func (x fileTensor) write(w io.Writer) error {
 		numbers = x.dense.Uint8s()
 	}
 	return binary.Write(w, binary.LittleEndian, numbers)
+}
+
+// countingWriter counts what goes through.
+type countingWriter struct {
+	to    io.Writer
+	bytes int
+}
+
+func (c *countingWriter) Write(data []byte) (int, error) {
+	n, err := c.to.Write(data)
+	c.bytes += n
+	return n, err
 }

@@ -3,6 +3,7 @@ package nn
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -53,6 +54,27 @@ func TestSafetensorsAreReadAsWritten(t *testing.T) {
 	e, err := s.Float32("e")
 	require.NoError(t, err)
 	require.Equal(t, []float32{1, 2, 255}, e.Float32s())
+}
+
+func TestTensorsAreCopiedFromFileToFile(t *testing.T) {
+	first, err := ParseSafetensors(encoded(t, exampleFile()))
+	require.NoError(t, err)
+	copied := &TensorFile{Metadata: first.Metadata}
+	for _, name := range first.Names() {
+		info, _ := first.Info(name)
+		copied.PutFrom(name, info.Dtype, info.Shape, func(w io.Writer) error { return first.CopyTo(w, name) })
+	}
+	require.Equal(t, encoded(t, exampleFile()), encoded(t, copied))
+	require.ErrorContains(t, first.CopyTo(io.Discard, "nothing"), "reading tensor nothing: there is none of that name")
+	short := &TensorFile{}
+	short.PutFrom("a", "F32", []int{3}, func(w io.Writer) error {
+		_, err := w.Write(make([]byte, 8))
+		return err
+	})
+	require.ErrorContains(t, short.Encode(io.Discard), "writing tensor a: 8 bytes for F32 [3], which takes 12")
+	unknown := &TensorFile{}
+	unknown.PutFrom("a", "F31", []int{3}, nil)
+	require.ErrorContains(t, unknown.Encode(io.Discard), `writing tensor a: unknown type "F31"`)
 }
 
 func TestTheSameTensorsGiveTheSameFile(t *testing.T) {

@@ -12,6 +12,13 @@ enum { ENSUE_PAD = 16 };
 // ENSUE_QUERIES rounded up to whole vectors.
 enum { ENSUE_QUERIES_PADDED = (ENSUE_QUERIES + ENSUE_PAD - 1) / ENSUE_PAD * ENSUE_PAD };
 
+// Sums over k go through blocks of about this length, so that a panel of weights and the rows beside it stay in a core's cache.
+enum { ENSUE_DEPTH = 1024 };
+static inline long ensue_depth_block(long k) {
+  long blocks = (k + ENSUE_DEPTH - 1) / ENSUE_DEPTH;
+  return blocks > 1 ? ((k + blocks - 1) / blocks + 15) / 16 * 16 : k;
+}
+
 // How many query tiles an attention has; they never straddle a block (see span_of).
 long ensue_attention_tiles(const ensue_attention *);
 

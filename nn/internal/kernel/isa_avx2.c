@@ -21,6 +21,8 @@ static inline __attribute__((always_inline)) float max8(__m256 v) {
 #define W 8
 #define MR 6
 #define NV 2
+#define PR 6
+#define PV 2
 #define ISA_NAME "avx2"
 #define ISA(name) name##_avx2
 #define VMAX(a, b) ((vf)_mm256_max_ps((__m256)(a), (__m256)(b)))

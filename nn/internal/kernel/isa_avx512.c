@@ -10,6 +10,8 @@
 #define W 16
 #define MR 6
 #define NV 4
+#define PR 8
+#define PV 3
 #define ISA_NAME "avx512"
 #define ISA(name) name##_avx512
 #define VMAX(a, b) ((vf)_mm512_max_ps((__m512)(a), (__m512)(b)))

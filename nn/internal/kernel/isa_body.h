@@ -2,9 +2,13 @@
 #include "simd.h"
 #include "rows.h"
 #include "attention.h"
+#include "cell.h"
+#include "conv.h"
 
 const ensue_isa ISA(ensue_table) = {
     ISA_NAME,         ISA(norm),   ISA(norm_grad),   ISA(norm_weight_grad), ISA(gelu),  ISA(gelu_grad), ISA(column_sum),
     ISA(add),         ISA(axpy),   ISA(lerp),        ISA(sum_squares),      ISA(adamw), ISA(narrow),    ISA(widen),
     ISA(rope),        ISA(attention_pack), ISA(attention_tile), ISA(attention_grad),
+    ISA(unfold),      ISA(fold),
+    {ISA(cell_gates), ISA(cell_reset), ISA(cell_blend), ISA(cell_gates_grad), ISA(cell_reset_grad), ISA(cell_blend_grad)},
 };

@@ -6,6 +6,8 @@
 #define W 4
 #define MR 6
 #define NV 2
+#define PR 6
+#define PV 2
 #define ISA_NAME "portable"
 #define ISA(name) name##_portable
 #define VMAX(a, b) ((vf)(((vi)(a) & ((a) > (b))) | ((vi)(b) & ~((a) > (b)))))

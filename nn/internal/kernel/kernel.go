@@ -70,3 +70,21 @@ type AdamW struct {
 	LR, Eps, Decay                float32
 	Correct1, Correct2, GradScale float32
 }
+
+// Unfold are the arguments of Set.Unfold, which lays the windows of X [Batch, In, C] out as the rows of Y [Batch, Out, Kernel, C], zero
+// where a window reaches out of X; and of Set.Fold, which adds Y's rows to the places of DX that they came from.
+type Unfold struct {
+	Y, X, DX                         []float32
+	In, Out, Kernel, Stride, Padding [3]int
+	Batch, C                         int
+}
+
+// Cell are the arguments of the parts of a gated cell, on rows of a state H of N values. In [rows, 3N] is what the input says to the gates
+// r and u and to the candidate, Hidden what the state says: [rows, 2N] to the gates, [rows, N] to the candidate. Gates [rows, 2N] are r
+// and u. Gradients are added to; those that nobody wants are nil.
+type Cell struct {
+	Y, Kept                  []float32
+	In, Hidden, Gates, H, DY []float32
+	DIn, DHidden, DGates, DH []float32
+	N                        int
+}

@@ -374,3 +374,101 @@ func TestKernelsDoNotAllocate(t *testing.T) {
 		}))
 	})
 }
+
+func TestUnfoldAndFoldAgreeWithTheReference(t *testing.T) {
+	// The fifth has windows that lie wholly beside the input.
+	sizes := []Unfold{
+		{In: [3]int{1, 16, 16}, Kernel: [3]int{1, 4, 4}, Stride: [3]int{1, 2, 2}, Padding: [3]int{0, 1, 1}, Batch: 3, C: 3},
+		{In: [3]int{1, 9, 8}, Kernel: [3]int{1, 3, 3}, Stride: [3]int{1, 1, 1}, Padding: [3]int{0, 1, 1}, Batch: 40, C: 48},
+		{In: [3]int{1, 7, 5}, Kernel: [3]int{1, 3, 3}, Stride: [3]int{1, 2, 2}, Padding: [3]int{0, 1, 1}, Batch: 2, C: 21},
+		{In: [3]int{5, 6, 7}, Kernel: [3]int{2, 3, 4}, Stride: [3]int{2, 1, 3}, Padding: [3]int{1, 2, 3}, Batch: 2, C: 1},
+		{In: [3]int{2, 2, 2}, Kernel: [3]int{1, 5, 5}, Stride: [3]int{1, 1, 1}, Padding: [3]int{0, 4, 4}, Batch: 1, C: 2},
+		{In: [3]int{4, 32, 32}, Kernel: [3]int{2, 16, 16}, Stride: [3]int{2, 16, 16}, Batch: 1, C: 3},
+	}
+	eachSet(t, func(t *testing.T, s Set) {
+		for _, a := range sizes {
+			for i := range a.Out {
+				a.Out[i] = (a.In[i]+2*a.Padding[i]-a.Kernel[i])/a.Stride[i] + 1
+			}
+			places := a.Batch * a.In[0] * a.In[1] * a.In[2] * a.C
+			rows := a.Batch * a.Out[0] * a.Out[1] * a.Out[2] * a.Kernel[0] * a.Kernel[1] * a.Kernel[2] * a.C
+			want, got := a, a
+			want.X, want.Y = randoms(1, places), randoms(2, rows)
+			got.X, got.Y = want.X, randoms(3, rows)
+			unfold(&want)
+			s.Unfold(&got)
+			require.Equal(t, want.Y, got.Y, "%v", a)
+			want.DX, got.DX = randoms(4, places), randoms(4, places)
+			fold(&want)
+			s.Fold(&got)
+			require.Equal(t, want.DX, got.DX, "%v", a)
+		}
+	})
+}
+
+func TestCellsAgreeWithTheReference(t *testing.T) {
+	parts := []struct {
+		name      string
+		kernel    func(Set, *Cell)
+		reference func(*Cell)
+		wide      bool // 2N values a row
+	}{
+		{"gates", Set.CellGates, cellGates, true},
+		{"reset", Set.CellReset, cellReset, false},
+		{"blend", Set.CellBlend, cellBlend, false},
+		{"gradient of gates", Set.CellGatesGrad, cellGatesGrad, true},
+		{"gradient of reset", Set.CellResetGrad, cellResetGrad, false},
+		{"gradient of blend", Set.CellBlendGrad, cellBlendGrad, false},
+	}
+	eachSet(t, func(t *testing.T, s Set) {
+		for _, part := range parts {
+			for _, n := range []int{1, 5, 16, 33, 96} {
+				for _, wanted := range []bool{true, false} {
+					const rows = 201
+					width := n
+					if part.wide {
+						width = 2 * n
+					}
+					arrays := func() *Cell {
+						c := &Cell{
+							Y: make([]float32, rows*width), Kept: randoms(1, rows*n), In: randoms(2, rows*3*n), Hidden: randoms(3, rows*width),
+							Gates: randoms(4, rows*2*n), H: randoms(5, rows*n), DY: randoms(6, rows*width), N: n,
+						}
+						if wanted {
+							c.DIn, c.DHidden, c.DGates, c.DH = randoms(7, rows*3*n), randoms(8, rows*width), randoms(9, rows*2*n), randoms(10, rows*n)
+						}
+						return c
+					}
+					want, got := arrays(), arrays()
+					part.reference(want)
+					part.kernel(s, got)
+					for i, pair := range [][2][]float32{
+						{want.Y, got.Y}, {want.Kept, got.Kept},
+						{want.DIn, got.DIn}, {want.DHidden, got.DHidden}, {want.DGates, got.DGates}, {want.DH, got.DH},
+					} {
+						if pair[0] != nil {
+							near(t, pair[0], pair[1], 1e-6)
+						} else {
+							require.Nil(t, pair[1], "%s %d", part.name, i)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// Gates that are sure of themselves stay within [0, 1].
+func TestGatesDoNotOverflow(t *testing.T) {
+	eachSet(t, func(t *testing.T, s Set) {
+		huge := []float32{1e4, -1e4, 90, -90, 0, 1e30, -1e30, 20}
+		c := &Cell{Y: make([]float32, 8), In: make([]float32, 12), Hidden: huge, N: 4}
+		s.CellGates(c)
+		for i, want := range []float32{1, 0, 1, 0, 0.5, 1, 0, 1} {
+			require.InDelta(t, want, c.Y[i], 1e-8)
+		}
+		b := &Cell{Y: make([]float32, 4), In: make([]float32, 12), Hidden: huge[:4], Gates: make([]float32, 8), H: make([]float32, 4), N: 4}
+		s.CellBlend(b)
+		require.Equal(t, []float32{1, -1, 1, -1}, b.Y)
+	})
+}

@@ -84,6 +84,41 @@ typedef struct {
   float lr, beta1, beta2, new1, new2, eps, decay, correct1, correct2, grad_scale;
 } ensue_adamw;
 
+// The windows of a convolution over x [batch, in, c] as rows of y [batch, out, kernel, c], and back: dx is added to.
+typedef struct {
+  float *y, *dx;
+  const float *x;
+  long in[3], out[3], kernel[3], stride[3], padding[3];
+  long batch, c;
+} ensue_unfold;
+
+// The parts of a gated cell that are no products, over rows of n values: in [rows, 3n] is what the input says to the gates r and u and to the
+// candidate, hidden what the state says to some of them, gates [rows, 2n] are r and u, h [rows, n] is the state, kept [rows, n] the
+// candidate's tanh. Gradients are added to; those that nobody wants are NULL.
+typedef struct {
+  float *y, *kept;
+  const float *in, *hidden, *gates, *h, *dy;
+  float *din, *dhidden, *dgates, *dh;
+  long n;
+} ensue_cell;
+
+// y [m, n] = x [m, k] w [k, n], plus bias [n] where there is one, plus what y holds with sum, then GELU. w lies in the panels that
+// ensue_pack_run makes; x in rows, or with panels as ensue_pack_rows_run leaves it.
+typedef struct {
+  const float *x, *w, *bias;
+  float *y;
+  long m, n, k, x_row, y_row;
+  int panels, sum, gelu;
+} ensue_product;
+
+// Weights [k, n] into panels, from rows of n or with transposed from rows of k.
+typedef struct {
+  float *to;
+  const float *from;
+  long k, n;
+  int transposed;
+} ensue_pack;
+
 typedef struct {
   const char *name;
   void (*norm)(const ensue_norm *, long first, long last);
@@ -103,7 +138,13 @@ typedef struct {
   void (*attention_pack)(const ensue_attention *, long item);
   void (*attention_tile)(const ensue_attention *, float *work, long item, long tile);
   void (*attention_grad)(const ensue_attention_grad *, float *work, long item);
+  void (*unfold)(const ensue_unfold *, long first, long last);
+  void (*fold)(const ensue_unfold *, long first, long last);
+  void (*cell[6])(const ensue_cell *, long first, long last);
 } ensue_isa;
+
+// The parts of a cell, forward and backward.
+enum { ENSUE_GATES, ENSUE_RESET, ENSUE_BLEND, ENSUE_GATES_GRAD, ENSUE_RESET_GRAD, ENSUE_BLEND_GRAD };
 
 // The table of a level: 0 the portable one, 1 AVX2 with FMA, 2 AVX-512; NULL where this processor cannot run it.
 const ensue_isa *ensue_isa_at(int level);
@@ -131,6 +172,9 @@ void ensue_widen_run(const ensue_isa *, float *y, const uint16_t *x, long n);
 void ensue_rope_run(const ensue_isa *, const ensue_rope *, long tokens);
 void ensue_attention_run(const ensue_isa *, const ensue_attention *);
 void ensue_attention_grad_run(const ensue_isa *, const ensue_attention_grad *);
+void ensue_unfold_run(const ensue_isa *, const ensue_unfold *);
+void ensue_fold_run(const ensue_isa *, const ensue_unfold *);
+void ensue_cell_run(const ensue_isa *, const ensue_cell *, int part, long rows);
 void ensue_set_threads(int threads);
 
 #endif

@@ -41,6 +41,10 @@ package kernel
 #cgo nocallback ensue_narrow_run
 #cgo noescape ensue_widen_run
 #cgo nocallback ensue_widen_run
+#cgo noescape call_unfold
+#cgo nocallback call_unfold
+#cgo noescape call_cell
+#cgo nocallback call_cell
 #cgo nocallback ensue_isa_at
 #cgo nocallback ensue_set_threads
 #cgo nocallback ensue_fast_bfloat16
@@ -100,6 +104,20 @@ static void call_adamw(const ensue_isa *isa, float *p, float *m, float *v, const
                        float new1, float new2, float eps, float decay, float correct1, float correct2, float grad_scale) {
   ensue_adamw a = {p, m, v, g, lr, beta1, beta2, new1, new2, eps, decay, correct1, correct2, grad_scale};
   ensue_adamw_run(isa, &a, n);
+}
+static void call_unfold(const ensue_isa *isa, float *y, const float *x, float *dx, const long *n) {
+  ensue_unfold a = {.y = y, .dx = dx, .x = x, .batch = n[15], .c = n[16]};
+  for (int i = 0; i < 3; i++)
+    a.in[i] = n[i], a.out[i] = n[3 + i], a.kernel[i] = n[6 + i], a.stride[i] = n[9 + i], a.padding[i] = n[12 + i];
+  if (dx)
+    ensue_fold_run(isa, &a);
+  else
+    ensue_unfold_run(isa, &a);
+}
+static void call_cell(const ensue_isa *isa, int part, float *y, float *kept, const float *in, const float *hidden, const float *gates,
+                      const float *h, const float *dy, float *din, float *dhidden, float *dgates, float *dh, long rows, long n) {
+  ensue_cell a = {y, kept, in, hidden, gates, h, dy, din, dhidden, dgates, dh, n};
+  ensue_cell_run(isa, &a, part, rows);
 }
 */
 import "C"
@@ -251,4 +269,50 @@ func (s Set) AttentionGrad(a *AttentionGrad, work []float32) {
 	strides := [4]C.long{C.long(a.DO.Stride), C.long(a.DQ.Stride), C.long(a.DK.Stride), C.long(a.DV.Stride)}
 	C.call_attention_grad(s.isa, a.Q.pointer(), a.K.pointer(), a.V.pointer(), a.O.pointer(), f32(a.LSE), &n[0], C.float(a.Scale),
 		f32(a.DO.Full), f32(a.DQ.Full), f32(a.DK.Full), f32(a.DV.Full), &strides[0], flag(a.Accumulate), f32(work))
+}
+
+func (a *Unfold) shape() [17]C.long {
+	var n [17]C.long
+	for i, sizes := range [5][3]int{a.In, a.Out, a.Kernel, a.Stride, a.Padding} {
+		for j, size := range sizes {
+			n[3*i+j] = C.long(size)
+		}
+	}
+	n[15], n[16] = C.long(a.Batch), C.long(a.C)
+	return n
+}
+
+// Unfold lays windows out as rows.
+func (s Set) Unfold(a *Unfold) {
+	n := a.shape()
+	C.call_unfold(s.isa, f32(a.Y), f32(a.X), nil, &n[0])
+}
+
+// Fold adds rows to the places their windows came from.
+func (s Set) Fold(a *Unfold) {
+	n := a.shape()
+	C.call_unfold(s.isa, f32(a.Y), nil, f32(a.DX), &n[0])
+}
+
+// CellGates computes y = σ(in + hidden): the gates.
+func (s Set) CellGates(a *Cell) { s.cell(C.ENSUE_GATES, a, len(a.Y)/(2*a.N)) }
+
+// CellGatesGrad adds its gradient to DIn and DHidden.
+func (s Set) CellGatesGrad(a *Cell) { s.cell(C.ENSUE_GATES_GRAD, a, len(a.DY)/(2*a.N)) }
+
+// CellReset computes y = r h.
+func (s Set) CellReset(a *Cell) { s.cell(C.ENSUE_RESET, a, len(a.Y)/a.N) }
+
+// CellResetGrad adds its gradient to DGates and DH.
+func (s Set) CellResetGrad(a *Cell) { s.cell(C.ENSUE_RESET_GRAD, a, len(a.DY)/a.N) }
+
+// CellBlend computes y = u h + (1-u) tanh(in + hidden), and keeps the tanh in Kept where that is not nil.
+func (s Set) CellBlend(a *Cell) { s.cell(C.ENSUE_BLEND, a, len(a.Y)/a.N) }
+
+// CellBlendGrad adds its gradient to DIn, DHidden, DGates and DH.
+func (s Set) CellBlendGrad(a *Cell) { s.cell(C.ENSUE_BLEND_GRAD, a, len(a.DY)/a.N) }
+
+func (s Set) cell(part C.int, a *Cell, rows int) {
+	C.call_cell(s.isa, part, f32(a.Y), f32(a.Kept), f32(a.In), f32(a.Hidden), f32(a.Gates), f32(a.H), f32(a.DY),
+		f32(a.DIn), f32(a.DHidden), f32(a.DGates), f32(a.DH), C.long(rows), C.long(a.N))
 }

@@ -113,6 +113,21 @@ void ensue_rope_run(const ensue_isa *isa, const ensue_rope *a, long tokens) {
   RANGES(tokens, rows_per_range(n), tokens * n > SMALL, isa->rope(a, first, last));
 }
 
+void ensue_unfold_run(const ensue_isa *isa, const ensue_unfold *a) {
+  const long rows = a->batch * a->out[0] * a->out[1], window = a->kernel[0] * a->kernel[1] * a->kernel[2] * a->c;
+  const long size = a->out[2] * window;
+  RANGES(rows, rows_per_range(size), rows * size > SMALL, isa->unfold(a, first, last));
+}
+
+void ensue_fold_run(const ensue_isa *isa, const ensue_unfold *a) {
+  const long size = a->in[0] * a->in[1] * a->in[2] * a->c;
+  RANGES(a->batch, 1, a->batch * size > SMALL, isa->fold(a, first, last));
+}
+
+void ensue_cell_run(const ensue_isa *isa, const ensue_cell *a, int part, long rows) {
+  RANGES(rows, rows_per_range(a->n), rows * a->n > SMALL, isa->cell[part](a, first, last));
+}
+
 static long padded(long d) { return (d + ENSUE_PAD - 1) / ENSUE_PAD * ENSUE_PAD; }
 static long padded_keys(const ensue_attention *a) { return (a->nk + ENSUE_KEYS - 1) / ENSUE_KEYS * ENSUE_KEYS; }
 

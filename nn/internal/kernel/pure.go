@@ -75,3 +75,27 @@ func (Set) AttentionGradWork(a *Attention, _ int) int { return 2 * a.NK }
 
 // AttentionGrad computes the gradients of Attention.
 func (Set) AttentionGrad(a *AttentionGrad, work []float32) { attentionGrad(a, work) }
+
+// Unfold lays windows out as rows.
+func (Set) Unfold(a *Unfold) { unfold(a) }
+
+// Fold adds rows to the places their windows came from.
+func (Set) Fold(a *Unfold) { fold(a) }
+
+// CellGates computes y = σ(in + hidden): the gates.
+func (Set) CellGates(a *Cell) { cellGates(a) }
+
+// CellGatesGrad adds its gradient to DIn and DHidden.
+func (Set) CellGatesGrad(a *Cell) { cellGatesGrad(a) }
+
+// CellReset computes y = r h.
+func (Set) CellReset(a *Cell) { cellReset(a) }
+
+// CellResetGrad adds its gradient to DGates and DH.
+func (Set) CellResetGrad(a *Cell) { cellResetGrad(a) }
+
+// CellBlend computes y = u h + (1-u) tanh(in + hidden), and keeps the tanh in Kept where that is not nil.
+func (Set) CellBlend(a *Cell) { cellBlend(a) }
+
+// CellBlendGrad adds its gradient to DIn, DHidden, DGates and DH.
+func (Set) CellBlendGrad(a *Cell) { cellBlendGrad(a) }

@@ -77,3 +77,24 @@ func attentionGrad(a *AttentionGrad, work []float32) {
 	r := a.reference()
 	r.Backward(a.DO.widened(), a.DQ.widened(), a.DK.widened(), a.DV.widened(), a.Accumulate, work)
 }
+
+func (a *Unfold) reference() reference.Unfolding {
+	return reference.Unfolding{In: a.In, Out: a.Out, Kernel: a.Kernel, Stride: a.Stride, Padding: a.Padding, Batch: a.Batch, C: a.C}
+}
+
+func unfold(a *Unfold) { reference.Unfold(a.reference(), a.Y, a.X) }
+func fold(a *Unfold)   { reference.Fold(a.reference(), a.DX, a.Y) }
+
+func (a *Cell) reference() *reference.Cell[float32] {
+	return &reference.Cell[float32]{
+		Y: a.Y, Kept: a.Kept, In: a.In, Hidden: a.Hidden, Gates: a.Gates, H: a.H, DY: a.DY,
+		DIn: a.DIn, DHidden: a.DHidden, DGates: a.DGates, DH: a.DH, N: a.N,
+	}
+}
+
+func cellGates(a *Cell)     { a.reference().ComputeGates() }
+func cellGatesGrad(a *Cell) { a.reference().GatesGrad() }
+func cellReset(a *Cell)     { a.reference().Reset() }
+func cellResetGrad(a *Cell) { a.reference().ResetGrad() }
+func cellBlend(a *Cell)     { a.reference().Blend() }
+func cellBlendGrad(a *Cell) { a.reference().BlendGrad() }

@@ -1,6 +1,6 @@
 //go:build cgo && linux && !purego
 
-package raw
+package rawdnnl
 
 /*
 #cgo CFLAGS: -O2 -std=gnu11 -fopenmp

@@ -1,3 +1,0 @@
-// Package raw times oneDNN alone: one primitive, called from C in a loop, with the layout of its own choice. Benchmarks measure package nn
-// against it.
-package raw
