@@ -8,8 +8,14 @@ import (
 
 // Config is the definition's `encoder`.
 type Config struct {
-	// Model is a name of the table of encoders ("pixels").
+	// Model is a name of the table of encoders ("pixels"), or the directory of a model (see package model).
 	Model string `def:"model"`
+	// Attention replaces what the tokens of a vision transformer attend to: "full", "block_causal", "tubelet"; "auto" leaves the model's own.
+	Attention string `def:"attention"`
+	// Precision is what a model of a directory computes in: "f32" or "bf16".
+	Precision string `def:"precision"`
+	// Threads is how many threads compute; 0: as many as there are processors. It is for who opens the device (WithDevice).
+	Threads int `def:"threads"`
 }
 
 // Encoder turns clips into tokens. It is safe for use by several goroutines; what it remembers of a stream is in the State,
@@ -32,7 +38,7 @@ type State interface {
 
 // Info describes an encoder.
 type Info struct {
-	// Name is its name in the table, Digest a SHA-256 over everything that determines its tokens ("sha256:…").
+	// Name is its name in the table, the family of a model that was opened, Digest a SHA-256 over everything that determines its tokens ("sha256:…").
 	Name, Digest string
 	// Width and Height are the size in pixels of the frames it wants.
 	Width, Height int
@@ -40,4 +46,10 @@ type Info struct {
 	GridHeight, GridWidth, Dim int
 	// FramesPerStep is how many frames one token step covers.
 	FramesPerStep int
+	// Crop says that frames are resized by their shorter side and cropped at the centre, as transformers' processor of V-JEPA 2 does;
+	// otherwise the whole picture is squashed to the size.
+	Crop bool
+	// Warmup is after how many steps a state that began with nothing is as good as one of a longer past; 0 where a step depends on its own
+	// frames alone. So many steps are read again after a restart, before those that are needed.
+	Warmup int
 }

@@ -45,12 +45,16 @@ const (
 // smoothly with the pixels (no bin boundary that noise can cross) and needs no angle. Gradients are central differences;
 // the outermost pixels repeat beyond the border.
 //
-// Everything up to the last scaling is integer arithmetic: the tokens are the same bit for bit on every machine.
-type Pixels struct{ info Info }
+// Everything up to the last scaling is integer arithmetic: the tokens are the same bit for bit on every machine, whether its vector
+// instructions count or plain Go.
+type Pixels struct {
+	info   Info
+	vector bool
+}
 
 // NewPixels makes the encoder.
 func NewPixels() *Pixels {
-	return &Pixels{info: Info{
+	return &Pixels{vector: vectorPixels(), info: Info{
 		Name: "pixels",
 		Digest: Digest("pixels", pixelsVersion,
 			fmt.Sprint(pixelsSide, pixelsGrid, pixelsBins), fmt.Sprint(meanWeight, deviationWeight, gradientWeight)),
@@ -81,13 +85,18 @@ func (p *Pixels) Encode(ctx context.Context, clip *stream.Clip, _ State) (*strea
 		Spans: make([]stream.Span, clip.T),
 	}
 	tokens.Data = make([]float32, tokens.Len())
-	var canvas pixelsCanvas
+	var sums pixelsSums
 	for t := range clip.T {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("encoding frame %d of %d: %w", t, clip.T, err)
 		}
 		// Invariant 5: step t is computed from frame t alone.
-		canvas.encode(clip.Frame(t), tokens.At(t))
+		if p.vector {
+			countPixelsVector(clip.Frame(t), &sums)
+		} else {
+			countPixels(clip.Frame(t), &sums)
+		}
+		sums.scale(tokens.At(t))
 		tokens.Spans[t] = stream.Span{Start: clip.Times[t], End: clip.Times[t] + clip.Step}
 	}
 	return tokens, nil
@@ -105,46 +114,27 @@ func (p *Pixels) check(clip *stream.Clip) error {
 	return nil
 }
 
-// pixelsCanvas is the grey picture of the frame being encoded, kept on the stack.
-type pixelsCanvas struct {
-	grey [pixelsSide * pixelsSide]uint8
+// pixelsSums is what is counted in the patches of a frame, row by row.
+type pixelsSums struct {
+	// colours are the sums of R, G, B and the sums of their squares.
+	colours [pixelsGrid * pixelsGrid][6]uint32
+	// votes are those for the 8 directions; those for diagonals in units of √2.
+	votes [pixelsGrid * pixelsGrid][pixelsBins]uint32
 }
 
-// encode writes the tokens of one frame, `[8, 8, 14]`, to out.
-func (c *pixelsCanvas) encode(frame []byte, out []float32) {
-	frame = frame[:pixelsSide*pixelsSide*3]
-	for row := range pixelsGrid {
-		for column := range pixelsGrid {
-			token := out[(row*pixelsGrid+column)*pixelsDim:][:pixelsDim]
-			c.colours(frame, row*pixelsPatch, column*pixelsPatch, token[:6])
+// scale writes the tokens of the frame, `[8, 8, 14]`.
+func (s *pixelsSums) scale(out []float32) {
+	const axis = gradientWeight / pixelsCount / 2 // central differences span two pixels
+	for place := range s.colours {
+		token := out[place*pixelsDim:][:pixelsDim]
+		for channel := range 3 {
+			token[channel], token[3+channel] = moments(s.colours[place][channel], s.colours[place][3+channel])
+		}
+		for bin := range 4 {
+			token[6+bin] = float32(float64(s.votes[place][bin]) * axis)
+			token[10+bin] = float32(float64(s.votes[place][4+bin]) * (axis * math.Sqrt2))
 		}
 	}
-	for row := range pixelsGrid {
-		for column := range pixelsGrid {
-			token := out[(row*pixelsGrid+column)*pixelsDim:][:pixelsDim]
-			c.gradients(row*pixelsPatch, column*pixelsPatch, token[6:])
-		}
-	}
-}
-
-// colours writes mean and deviation of the patch at (top, left), and draws the patch on the canvas in grey
-// (ITU-R BT.601 weights in 256ths).
-func (c *pixelsCanvas) colours(frame []byte, top, left int, out []float32) {
-	var sr, sg, sb, qr, qg, qb uint32
-	for y := top; y < top+pixelsPatch; y++ {
-		line := frame[(y*pixelsSide+left)*3:][:pixelsPatch*3]
-		grey := c.grey[y*pixelsSide+left:][:pixelsPatch]
-		for x := range grey {
-			r, g, b := uint32(line[0]), uint32(line[1]), uint32(line[2])
-			line = line[3:]
-			sr, sg, sb = sr+r, sg+g, sb+b
-			qr, qg, qb = qr+r*r, qg+g*g, qb+b*b
-			grey[x] = uint8((77*r + 150*g + 29*b) >> 8)
-		}
-	}
-	out[0], out[3] = moments(sr, qr)
-	out[1], out[4] = moments(sg, qg)
-	out[2], out[5] = moments(sb, qb)
 }
 
 // moments is the weighted mean and standard deviation of the pixelsCount values with that sum and sum of squares.
@@ -162,8 +152,42 @@ var (
 	octantDiagonal = [8]uint8{4, 5, 7, 6, 4, 5, 7, 6}
 )
 
-// gradients writes the mean votes of the patch at (top, left) for the 8 directions.
-func (c *pixelsCanvas) gradients(top, left int, out []float32) {
+// pixelsCanvas is the grey picture of the frame being counted, kept on the stack.
+type pixelsCanvas struct {
+	grey [pixelsSide * pixelsSide]uint8
+}
+
+// countPixels counts in plain Go.
+func countPixels(frame []byte, sums *pixelsSums) {
+	var c pixelsCanvas
+	frame = frame[:pixelsSide*pixelsSide*3]
+	for place := range sums.colours {
+		c.colours(frame, place/pixelsGrid*pixelsPatch, place%pixelsGrid*pixelsPatch, &sums.colours[place])
+	}
+	for place := range sums.votes {
+		c.gradients(place/pixelsGrid*pixelsPatch, place%pixelsGrid*pixelsPatch, &sums.votes[place])
+	}
+}
+
+// colours sums the patch at (top, left) and its squares, and draws the patch on the canvas in grey (ITU-R BT.601 weights in 256ths).
+func (c *pixelsCanvas) colours(frame []byte, top, left int, out *[6]uint32) {
+	var sr, sg, sb, qr, qg, qb uint32
+	for y := top; y < top+pixelsPatch; y++ {
+		line := frame[(y*pixelsSide+left)*3:][:pixelsPatch*3]
+		grey := c.grey[y*pixelsSide+left:][:pixelsPatch]
+		for x := range grey {
+			r, g, b := uint32(line[0]), uint32(line[1]), uint32(line[2])
+			line = line[3:]
+			sr, sg, sb = sr+r, sg+g, sb+b
+			qr, qg, qb = qr+r*r, qg+g*g, qb+b*b
+			grey[x] = uint8((77*r + 150*g + 29*b) >> 8)
+		}
+	}
+	*out = [6]uint32{sr, sg, sb, qr, qg, qb}
+}
+
+// gradients sums the votes of the patch at (top, left).
+func (c *pixelsCanvas) gradients(top, left int, out *[pixelsBins]uint32) {
 	var votes [8]uint64 // per octant: along the axis in the upper half, along the diagonal in the lower
 	for y := top; y < top+pixelsPatch; y++ {
 		above := c.grey[max(y-1, 0)*pixelsSide:][:pixelsSide]
@@ -175,15 +199,10 @@ func (c *pixelsCanvas) gradients(top, left int, out []float32) {
 			vote(&votes, across, down)
 		}
 	}
-	var sums [pixelsBins]uint64
+	clear(out[:])
 	for octant, both := range votes {
-		sums[octantAxis[octant]] += both >> 32
-		sums[octantDiagonal[octant]] += both & math.MaxUint32
-	}
-	const axis = gradientWeight / pixelsCount / 2 // central differences span two pixels
-	for bin := range 4 {
-		out[bin] = float32(float64(sums[bin]) * axis)
-		out[bin+4] = float32(float64(sums[bin+4]) * (axis * math.Sqrt2))
+		out[octantAxis[octant]] += uint32(both >> 32)
+		out[octantDiagonal[octant]] += uint32(both)
 	}
 }
 

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -58,7 +59,7 @@ func (r Recurrent) Check() error {
 		}
 	}
 	if len(r.Ahead) == 0 {
-		return fmt.Errorf("ahead: there must be at least one: how many steps ahead the model predicts")
+		return errors.New("ahead: there must be at least one: how many steps ahead the model predicts")
 	}
 	before := 0
 	for i, ahead := range r.Ahead {

@@ -11,7 +11,7 @@ import (
 
 // Config is the definition's `predictor`.
 type Config struct {
-	// Model is a name of the table of predictors: "persistence", "linear", "flow".
+	// Model is a name of the table of predictors: "auto", "learned", "persistence", "linear", "flow".
 	Model string `def:"model"`
 	// Context is how much past the predictor sees.
 	Context time.Duration `def:"context"`
@@ -34,7 +34,7 @@ type CalibrateConfig struct {
 
 // The values of a definition that says nothing.
 const (
-	DefaultModel             = "persistence"
+	DefaultModel             = Auto
 	defaultContext           = 2 * time.Second
 	defaultFalseAlarmsPerDay = 1
 	defaultWarmup            = time.Minute
@@ -104,6 +104,8 @@ type Past struct {
 	Tokens *stream.Tokens
 	// Frames are the last Info().Frames frames or fewer, `[n, H, W, 3]`, oldest first; the last one ends the last token.
 	Frames [][]byte
+	// Memory is what a Remembering predictor remembers after the last step of Tokens, `[Memory()]`; nil for any other.
+	Memory []float32
 }
 
 // Predictor says which tokens it expects. It is safe for use by several goroutines.
@@ -113,10 +115,50 @@ type Predictor interface {
 	Expect(ctx context.Context, past Past, lead, steps int, out []float32) error
 }
 
+// Targeting is implemented by a Predictor whose targets are not the tokens themselves: one whose expectations are about what it makes
+// of the tokens. It is safe for use by several goroutines.
+type Targeting interface {
+	Predictor
+	// Target writes to out, `[tokens.T-from, H', W', D]`, what Expect's output for the steps [from, tokens.T) is compared with. tokens
+	// begin where the context directly before step from begins; they are the caller's.
+	Target(ctx context.Context, tokens *stream.Tokens, from int, out []float32) error
+}
+
+// Remembering is implemented by a Predictor that carries a state of constant size along a stream: its Past says what is remembered, so
+// that it depends on more than the context. It is safe for use by several goroutines: the memory itself is the caller's.
+//
+// Invariant 7: remembering steps at once or one after another gives the same, bit for bit.
+type Remembering interface {
+	Predictor
+	// Memory is how many numbers are remembered after a step.
+	Memory() int
+	// Remember writes to out, `[tokens.T, Memory()]`, what is remembered after every step of tokens, before being what is remembered
+	// from the steps before them: nil at the beginning of a stream.
+	Remember(ctx context.Context, tokens *stream.Tokens, before, out []float32) error
+}
+
+// Batching is implemented by a Predictor that answers several questions about a stream faster together than one by one. It is safe for
+// use by several goroutines.
+type Batching interface {
+	Predictor
+	// ExpectEach answers every question as Expect does, bit for bit (invariant 7).
+	ExpectEach(ctx context.Context, questions []Question) error
+}
+
+// Question is what Expect is asked: which tokens for the steps [Lead, Lead+Steps) after the past ends. The answer goes to Out,
+// `[Steps, H', W', D]`.
+type Question struct {
+	Past        Past
+	Lead, Steps int
+	Out         []float32
+}
+
 // Info describes a predictor.
 type Info struct {
 	// Name is its name in the table, Digest a SHA-256 over everything that determines what it expects ("sha256:…").
 	Name, Digest string
 	// Frames is how many of the last frames it wants to see beside the tokens.
 	Frames int
+	// Warmup is after how many steps a memory that began with nothing is as good as one of a longer past; 0 for what is not Remembering.
+	Warmup int
 }

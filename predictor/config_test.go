@@ -14,7 +14,7 @@ func TestTheDefaultsAreValidAndFillOnlyWhatIsOpen(t *testing.T) {
 	defaults := Config{}.Default()
 	require.NoError(t, defaults.Validate())
 	require.Equal(t, Config{
-		Model: "persistence", Context: 2 * time.Second, Horizons: []time.Duration{time.Second, 2 * time.Second},
+		Model: "auto", Context: 2 * time.Second, Horizons: []time.Duration{time.Second, 2 * time.Second},
 		Calibrate: CalibrateConfig{FalseAlarmsPerDay: 1, Warmup: time.Minute, History: 600},
 	}, defaults)
 

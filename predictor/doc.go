@@ -2,6 +2,11 @@
 //
 //   - Predictor: from the tokens of the past to the tokens expected at any distance ahead. New makes the one a definition names,
 //     Names lists them: persistence, linear, flow.
+//   - VJEPA2: the predictor of a V-JEPA 2 model, asked for the next segment. MaskedTransformer is its net alone, for training and for any
+//     masks.
+//   - Recurrent: the predictor of ensue's own family, which remembers a stream in a memory of constant size. RecurrentNet is its net.
+//   - Targeting, Remembering, Batching: what a Predictor may do beside: compare with something else than the tokens, carry a memory along
+//     the stream, answer several questions at once.
 //   - Energy: the mean L1 distance between expected and seen tokens, per token (EnergyMap), per window, per segment.
 //   - Calibrator: from an energy to a p-value against the stream's own past, two-sided. Running is the one there is.
 //   - Scorer: all of it over a stream, segment by segment, into Results; what it remembers of a stream is its State.
@@ -15,6 +20,13 @@
 //
 // Where nothing came before a segment (the first one, the one after a gap, one that came too late), its own beginning is the
 // context: n steps, or half of it when it is shorter than 2n.
+//
+// # Memory
+//
+// A Remembering predictor is shown every step once, in order. The State keeps what it remembers after each of the last steps that the
+// context of a later window may end at; how many those are depends on the horizons alone. A gap forgets it. After a restart it is built up
+// again from the segments that are still needed, Info.Warmup steps more than the context: what a stream did before that is then no part of
+// it, so results after a crash may differ from those of a run without one as far as the memory reaches back further.
 //
 // Invariants: the state of a stream has a bound that its length does not change (invariant 6); it says which segments it is
 // made of (invariant 3); results carry deterministic ids (invariant 2); everything is computed in one order, on one goroutine

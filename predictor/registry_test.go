@@ -1,29 +1,67 @@
 package predictor
 
 import (
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/ensue-video/ensue/encoder"
+	"github.com/ensue-video/ensue/internal/fixture"
+	"github.com/ensue-video/ensue/model"
+	"github.com/ensue-video/ensue/nn"
 	"github.com/ensue-video/ensue/stream"
 )
 
+// unlearned are the predictors that need no model, sorted.
+func unlearned() []string { return slices.Sorted(maps.Keys(constructors)) }
+
 func TestEveryNameInTheTableMakesAPredictorOfThatName(t *testing.T) {
-	require.Equal(t, []string{"flow", "linear", "persistence"}, Names())
+	require.Equal(t, []string{"auto", "flow", "learned", "linear", "persistence"}, Names())
 	digests := map[string]bool{}
-	for _, name := range Names() {
+	for name := range constructors {
 		predictor, err := New(Config{Model: name}, encoder.NewPixels())
 		require.NoError(t, err)
 		require.Equal(t, name, predictor.Info().Name)
 		require.Regexp(t, `^sha256:[0-9a-f]{64}$`, predictor.Info().Digest)
+		require.NoError(t, Close(predictor))
 		digests[predictor.Info().Digest] = true
 	}
-	require.Len(t, digests, len(Names()))
+	require.Len(t, digests, len(constructors))
 	predictor, err := New(Config{}, encoder.NewPixels())
 	require.NoError(t, err)
-	require.Equal(t, DefaultModel, predictor.Info().Name)
+	require.Equal(t, "persistence", predictor.Info().Name, "pixels comes without a predictor")
+}
+
+func TestALearnedPredictorNeedsAModelThatHasOne(t *testing.T) {
+	_, err := New(Config{Model: Learned}, encoder.NewPixels())
+	failure := stream.AsFailure(err, "")
+	require.Equal(t, stream.Code("predict.bad_model"), failure.Code)
+	require.True(t, failure.Permanent)
+	require.EqualError(t, err, "predictor.model: learned: the encoder pixels comes without a predictor; choose another one")
+}
+
+func TestAutoIsTheModelsOwnPredictor(t *testing.T) {
+	m, err := model.Open(fixture.Shared(t, "fixtures", "vjepa2_tiny"))
+	require.NoError(t, err)
+	defer m.Close()
+	device, err := nn.Open(nn.Config{Threads: 1})
+	require.NoError(t, err)
+	defer device.Close()
+	enc, err := encoder.New(encoder.Config{Model: m.Where()}, encoder.WithModel(m), encoder.WithDevice(device))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, encoder.Close(enc)) }()
+	predictor, err := New(Config{}, enc, WithModel(m), WithDevice(device))
+	require.NoError(t, err)
+	require.Equal(t, model.FamilyVJEPA2, predictor.Info().Name)
+	require.NoError(t, Close(predictor))
+	predictor, err = New(Config{Model: "linear"}, enc, WithModel(m), WithDevice(device))
+	require.NoError(t, err)
+	require.Equal(t, "linear", predictor.Info().Name)
+	_, err = New(Config{}, encoder.NewPixels(), WithModel(m), WithDevice(device))
+	require.ErrorContains(t, err, "the encoder pixels is not the one of "+m.Where())
 }
 
 func TestAnUnknownNameComesBackWithWhatWasMeant(t *testing.T) {

@@ -18,16 +18,29 @@ type Scorer struct {
 	encoder   encoder.Info
 	predictor Predictor
 	frames    int // predictor.Info().Frames
-	cfg       Config
-	alpha     float64
-	model     string
-	scratch   sync.Pool // of *scratch
+	warmup    int // of the encoder and of the predictor, which sees what the encoder makes
+	// The predictor again, each nil where it cannot do that.
+	targeting   Targeting
+	remembering Remembering
+	batching    Batching
+	cfg         Config
+	alpha       float64
+	model       string
+	scratch     sync.Pool // of *scratch
 }
 
 // scratch is memory for one call of Score.
 type scratch struct {
-	tokens, expected []float32
-	spans            []stream.Span
+	tokens, memories, expected, seen, energies []float32
+	spans                                      []stream.Span
+}
+
+// room is memory of a size, with anything in it; it replaces *memory where that is too small.
+func room(memory *[]float32, size int) []float32 {
+	if cap(*memory) < size {
+		*memory = make([]float32, size)
+	}
+	return (*memory)[:size]
 }
 
 // NewScorer makes the scorer of what predictor expects of the tokens of enc, decoded at decodeFPS frames per second. It fails
@@ -38,11 +51,15 @@ func NewScorer(enc encoder.Info, predictor Predictor, cfg Config, decodeFPS floa
 		return nil, fmt.Errorf("making a scorer: %w", err)
 	}
 	info := predictor.Info()
-	return &Scorer{
-		encoder: enc, predictor: predictor, frames: info.Frames,
+	s := &Scorer{
+		encoder: enc, predictor: predictor, frames: info.Frames, warmup: enc.Warmup + info.Warmup,
 		cfg: cfg, alpha: cfg.Alpha(), model: Model(enc, info, decodeFPS, cfg),
 		scratch: sync.Pool{New: func() any { return new(scratch) }},
-	}, nil
+	}
+	s.targeting, _ = predictor.(Targeting)
+	s.remembering, _ = predictor.(Remembering)
+	s.batching, _ = predictor.(Batching)
+	return s, nil
 }
 
 // Model is how results name what they come from; see the function Model.
@@ -61,8 +78,8 @@ func (s *Scorer) Needed(state *State) stream.SegmentID { return state.needed() }
 // that came without video. All three stay the caller's. The result is nil for a segment that is read again for its context only;
 // its Latency is left to the caller.
 //
-// A segment marked Gap, or whose tokens do not follow on the last ones in time or rate, is scored like a first one. One marked Alone
-// is, too, and leaves no state. After an error the state is what it was.
+// A segment marked Gap, or whose frames do not follow on the last ones in time or rate (encoder.Continuity), is scored like a first
+// one. One marked Alone is, too, and leaves no state. After an error the state is what it was.
 func (s *Scorer) Score(
 	ctx context.Context, state *State, segment *stream.Segment, clip *stream.Clip, tokens *stream.Tokens,
 ) (*stream.Result, error) {
@@ -75,17 +92,20 @@ func (s *Scorer) Score(
 	if segment.Alone {
 		return s.follow(ctx, &State{calibrator: deaf{state.calibrator}, torn: stream.ReasonAlone}, segment, clip, tokens)
 	}
-	step := clip.Step * time.Duration(s.encoder.FramesPerStep)
-	if segment.Gap || !state.continues(step, tokens) {
-		reset := *state
-		reset.Reset()
-		result, err := s.follow(ctx, &reset, segment, clip, tokens)
-		if err == nil {
-			*state = reset
-		}
-		return result, err
+	next := *state
+	if segment.Gap {
+		next.Reset()
 	}
-	return s.follow(ctx, state, segment, clip, tokens)
+	if !next.continuity.Next(clip) {
+		continuity := next.continuity
+		next.Reset()
+		next.continuity = continuity
+	}
+	result, err := s.follow(ctx, &next, segment, clip, tokens)
+	if err == nil {
+		*state = next
+	}
+	return result, err
 }
 
 // deaf judges by the stream's past without becoming part of it.
@@ -117,7 +137,11 @@ func (s *Scorer) follow(
 	result := s.unscored(segment, last.extent, stream.ReasonShort)
 	result.Decode = decodeOf(clip)
 	if clip.T > 0 {
-		if err := s.advance(ctx, state, last, clip, tokens, result); err != nil {
+		scratch := s.scratch.Get().(*scratch)
+		defer s.scratch.Put(scratch)
+		line := s.timeline(state, clip, tokens, scratch)
+		line.piece, line.contextOnly = last, segment.ContextOnly
+		if err := s.advance(ctx, state, line, clip, result, scratch); err != nil {
 			return nil, err
 		}
 	}
@@ -130,19 +154,13 @@ func (s *Scorer) follow(
 
 // advance fills the result with what the tokens say after the state, and makes them part of the state. What can fail comes first.
 func (s *Scorer) advance(
-	ctx context.Context, state *State, last piece, clip *stream.Clip, tokens *stream.Tokens, result *stream.Result,
+	ctx context.Context, state *State, line *timeline, clip *stream.Clip, result *stream.Result, scratch *scratch,
 ) error {
-	step := state.step
-	if state.tokens == nil {
-		step = clip.Step * time.Duration(s.encoder.FramesPerStep)
+	if err := s.remember(ctx, state, line, scratch); err != nil {
+		return err
 	}
-	room := s.scratch.Get().(*scratch)
-	defer s.scratch.Put(room)
-	line := s.timeline(state, clip, tokens, newLayout(s.cfg, step), room)
-	line.piece = last
-
 	begin := open(state, line, clip, result)
-	read, err := s.read(ctx, line, begin, room)
+	read, err := s.read(ctx, line, begin, scratch)
 	if err != nil {
 		return err
 	}
@@ -151,26 +169,29 @@ func (s *Scorer) advance(
 		s.report(read, line, result)
 		s.judge(state.calibrator, read, line, result)
 	}
-	state.step = step
 	state.keep(line, s.bounds(line.layout))
 	return nil
 }
 
 // timeline puts the segment's steps behind the state's.
-func (s *Scorer) timeline(state *State, clip *stream.Clip, tokens *stream.Tokens, layout layout, room *scratch) *timeline {
-	line := &timeline{layout: layout, framesPerStep: s.encoder.FramesPerStep}
-	room.tokens, room.spans = room.tokens[:0], room.spans[:0]
+func (s *Scorer) timeline(state *State, clip *stream.Clip, tokens *stream.Tokens, scratch *scratch) *timeline {
+	line := &timeline{step: state.step, framesPerStep: s.encoder.FramesPerStep}
+	if state.tokens == nil {
+		line.step = clip.Step * time.Duration(s.encoder.FramesPerStep)
+	}
+	line.layout = newLayout(s.cfg, line.step)
+	scratch.tokens, scratch.spans = scratch.tokens[:0], scratch.spans[:0]
 	if state.tokens != nil {
 		line.from = state.tokens.T
-		room.tokens = append(room.tokens, state.tokens.Data...)
-		room.spans = append(room.spans, state.tokens.Spans...)
+		scratch.tokens = append(scratch.tokens, state.tokens.Data...)
+		scratch.spans = append(scratch.spans, state.tokens.Spans...)
 	}
-	room.tokens = append(room.tokens, tokens.Data...)
-	room.spans = append(room.spans, tokens.Spans...)
-	line.tokens = stream.Tokens{Data: room.tokens, Spans: room.spans, Shape: stream.Shape{
+	scratch.tokens = append(scratch.tokens, tokens.Data...)
+	scratch.spans = append(scratch.spans, tokens.Spans...)
+	line.tokens = stream.Tokens{Data: scratch.tokens, Spans: scratch.spans, Shape: stream.Shape{
 		T: line.from + tokens.T, H: s.encoder.GridHeight, W: s.encoder.GridWidth, D: s.encoder.Dim,
 	}}
-	line.carried = max(0, state.carried+clip.T-tokens.T*line.framesPerStep)
+	line.carried = carried(state, clip, tokens, line.framesPerStep)
 	if s.frames > 0 {
 		line.frames = append(line.frames, state.frames...)
 		for t := range clip.T {
@@ -180,10 +201,48 @@ func (s *Scorer) timeline(state *State, clip *stream.Clip, tokens *stream.Tokens
 	return line
 }
 
-// bounds is what a later window may need: the earliest context it is predicted from, and the frames that end it.
+// carried is how many frames came after the last step, and will be part of the next one. An encoder may pass over a frame with which a
+// stream begins, so the frames are counted by their times.
+func carried(state *State, clip *stream.Clip, tokens *stream.Tokens, framesPerStep int) int {
+	if tokens.T == 0 {
+		return min(state.carried+clip.T, framesPerStep-1)
+	}
+	end, count := tokens.Spans[tokens.T-1].End-clip.Step/2, 0
+	for _, at := range clip.Times {
+		if at >= end {
+			count++
+		}
+	}
+	return min(count, framesPerStep-1)
+}
+
+// remember has the predictor remember the segment's steps, each once. Later windows start from the last of them.
+func (s *Scorer) remember(ctx context.Context, state *State, line *timeline, scratch *scratch) error {
+	if s.remembering == nil {
+		return nil
+	}
+	line.memory = s.remembering.Memory()
+	known, own := len(state.memories), line.tokens.T-line.from
+	line.memories = room(&scratch.memories, known+own*line.memory)
+	copy(line.memories, state.memories)
+	if own == 0 {
+		return nil
+	}
+	var before []float32
+	if known > 0 {
+		before = line.memories[known-line.memory : known]
+	}
+	if err := s.remembering.Remember(ctx, line.steps(line.from, line.tokens.T), before, line.memories[known:]); err != nil {
+		return fmt.Errorf("remembering %d steps: %w", own, err)
+	}
+	return nil
+}
+
+// bounds is what a later window may need: the earliest context it is predicted from, what is remembered after that and after every
+// later one, and the frames that end it.
 func (s *Scorer) bounds(l layout) bounds {
 	per := s.encoder.FramesPerStep
-	b := bounds{steps: max(l.context, (s.frames+per-1)/per) + l.reach, framesPerStep: per}
+	b := bounds{steps: max(l.context, (s.frames+per-1)/per) + l.reach, memories: l.reach + 1, framesPerStep: per, warmup: s.warmup}
 	if s.frames > 0 {
 		b.frames = l.reach*per + s.frames
 	}
@@ -222,94 +281,157 @@ type reading struct {
 	next     []stream.Next
 }
 
+// comparison is a stretch of the segment beside what is expected of it from the context that ends lead steps before it. What begins
+// where the timeline ends cannot be compared with anything yet.
+type comparison struct {
+	stretch
+	lead int
+	// band is which horizon the energy belongs to.
+	band int
+}
+
+// comparisons are all that the segment is asked about: its windows, these again from earlier contexts for the horizons beyond the
+// first, and what comes next. Of what is read again for its context only the windows count: the calibration has to know them.
+func (l *timeline) comparisons(windows []stretch) []comparison {
+	var all []comparison
+	for _, window := range windows {
+		all = append(all, comparison{stretch: window})
+	}
+	if l.contextOnly || l.tokens.T == l.from {
+		return all
+	}
+	for i, band := range l.layout.bands {
+		for _, lead := range l.layout.leads(band) {
+			for _, window := range windows {
+				if end := window.from - lead; lead > 0 && end >= 1 {
+					all = append(all, comparison{stretch{window.from, min(window.to, end+band.to)}, lead, i})
+				}
+			}
+		}
+	}
+	return append(all, comparison{stretch: stretch{l.tokens.T, l.tokens.T + l.layout.horizon()}})
+}
+
 // read compares the steps from begin on with what was expected of them, and looks ahead.
-func (s *Scorer) read(ctx context.Context, line *timeline, begin int, room *scratch) (reading, error) {
-	places, step := line.tokens.Places(), line.tokens.Step()
-	longest := max(2*line.layout.window, line.layout.horizon()) // a window is shorter than two
-	if len(room.expected) < longest*step {
-		room.expected = make([]float32, longest*step)
-	}
-	read := reading{
-		windows: line.layout.tile(begin, line.tokens.T),
-		tokens:  make([]float32, (line.tokens.T-begin)*places),
-	}
-	for _, window := range read.windows {
-		out := read.tokens[(window.from-begin)*places : (window.to-begin)*places]
-		if err := s.compare(ctx, line, window, 0, room.expected, out); err != nil {
-			return reading{}, err
-		}
-		energy := mean(out)
-		if math.IsNaN(energy) || math.IsInf(energy, 0) {
-			return reading{}, stream.Fail("predict", "predict.not_finite", "scoring steps [%d, %d): the energy is %v",
-				window.from, window.to, energy)
-		}
-		read.energies = append(read.energies, energy)
-	}
-	var err error
-	if read.horizons, err = s.horizons(ctx, line, read, room); err != nil {
+func (s *Scorer) read(ctx context.Context, line *timeline, begin int, scratch *scratch) (reading, error) {
+	places := line.tokens.Places()
+	read := reading{windows: line.layout.tile(begin, line.tokens.T), tokens: make([]float32, (line.tokens.T-begin)*places)}
+	seen, err := s.seen(ctx, line, begin, read.windows, scratch)
+	if err != nil {
 		return reading{}, err
 	}
-	read.next, err = s.next(ctx, line, room)
+	energies := room(&scratch.energies, 2*line.layout.window*places)
+	bands := make([]band, len(line.layout.bands))
+	err = s.ask(ctx, line, line.comparisons(read.windows), scratch, func(c comparison, expected []float32) error {
+		if c.from == line.tokens.T {
+			read.next = s.next(line, expected)
+			return nil
+		}
+		out := energies[:c.len()*places]
+		if c.lead == 0 {
+			out = read.tokens[(c.from-begin)*places : (c.to-begin)*places]
+		}
+		EnergyMap(expected, seen[(c.from-begin)*line.tokens.Step():], line.tokens.D, out)
+		if c.lead == 0 {
+			read.energies = append(read.energies, mean(out))
+			out = out[:min(len(out), line.layout.bands[0].to*places)] // a window that a remainder has joined reaches further
+		}
+		bands[c.band].add(out)
+		return finite(c, out)
+	})
+	for i, band := range bands {
+		if band.count > 0 && !line.contextOnly {
+			seconds := s.cfg.Horizons[i].Seconds()
+			read.horizons = append(read.horizons, stream.Horizon{Seconds: seconds, Energy: band.total / float64(band.count)})
+		}
+	}
 	return read, err
 }
 
-// compare writes to out the energy of every token of the stretch, expected from the context that ends lead steps before it.
-func (s *Scorer) compare(ctx context.Context, line *timeline, seen stretch, lead int, expected, out []float32) error {
+// band is the energy of all that was predicted as far ahead as a horizon says.
+type band struct {
+	total float64
+	count int
+}
+
+func (b *band) add(energies []float32) {
+	b.total, b.count = b.total+sum(energies), b.count+len(energies)
+}
+
+func finite(c comparison, energies []float32) error {
+	if energy := mean(energies); math.IsNaN(energy) || math.IsInf(energy, 0) {
+		return stream.Fail("predict", "predict.not_finite", "scoring steps [%d, %d), expected %d steps before: the energy is %v",
+			c.from, c.to, c.lead, energy)
+	}
+	return nil
+}
+
+// seen is what is compared with expectations, from step begin on: the tokens, or what a Targeting predictor makes of each window after
+// the context directly before it.
+func (s *Scorer) seen(ctx context.Context, line *timeline, begin int, windows []stretch, scratch *scratch) ([]float32, error) {
 	step := line.tokens.Step()
-	expected = expected[:seen.len()*step]
-	if err := s.expect(ctx, line, seen.from-lead, lead, seen.len(), expected); err != nil {
-		return err
+	if s.targeting == nil {
+		return line.tokens.Data[begin*step:], nil
 	}
-	EnergyMap(expected, line.tokens.Data[seen.from*step:seen.to*step], line.tokens.D, out)
-	return nil
+	targets := room(&scratch.seen, (line.tokens.T-begin)*step)
+	for _, window := range windows {
+		first := max(0, window.from-line.layout.context)
+		out := targets[(window.from-begin)*step : (window.to-begin)*step]
+		if err := s.targeting.Target(ctx, line.steps(first, window.to), window.from-first, out); err != nil {
+			return nil, fmt.Errorf("making targets of steps [%d, %d): %w", window.from, window.to, err)
+		}
+	}
+	return targets, nil
 }
 
-// expect asks the predictor for the steps [lead, lead+count) after end.
-func (s *Scorer) expect(ctx context.Context, line *timeline, end, lead, count int, out []float32) error {
-	if err := s.predictor.Expect(ctx, line.past(end, s.frames), lead, count, out); err != nil {
-		return fmt.Errorf("predicting %d steps, %d after step %d: %w", count, lead, end, err)
-	}
-	return nil
-}
+// batchSteps is how many expected steps are held at a time, unless one question asks for more.
+const batchSteps = 64
 
-// horizons is the mean energy of all that was predicted as far ahead as each band says; bands that nothing fell into are left out.
-func (s *Scorer) horizons(ctx context.Context, line *timeline, read reading, room *scratch) ([]stream.Horizon, error) {
-	var horizons []stream.Horizon
-	energies := make([]float32, 2*line.layout.window*line.tokens.Places())
-	for i, band := range line.layout.bands {
-		total, count := 0.0, 0
-		for _, lead := range line.layout.leads(band) {
-			for _, window := range read.windows {
-				if window.from-lead < 1 {
-					continue
-				}
-				part := stretch{window.from, min(window.to, window.from-lead+band.to)}
-				out := energies[:part.len()*line.tokens.Places()]
-				if lead == 0 {
-					copy(out, read.tokens[(part.from-read.windows[0].from)*line.tokens.Places():])
-				} else if err := s.compare(ctx, line, part, lead, room.expected, out); err != nil {
-					return nil, err
-				}
-				total, count = total+sum(out), count+len(out)
+// ask asks the predictor about every comparison, in their order; a Batching one about several at once.
+func (s *Scorer) ask(
+	ctx context.Context, line *timeline, all []comparison, scratch *scratch, answer func(comparison, []float32) error,
+) error {
+	for len(all) > 0 {
+		batch, steps := 0, 0
+		for batch < len(all) && (batch == 0 || s.batching != nil && steps+all[batch].len() <= batchSteps) {
+			steps += all[batch].len()
+			batch++
+		}
+		questions := s.questions(line, all[:batch], room(&scratch.expected, steps*line.tokens.Step()))
+		if err := s.expect(ctx, questions); err != nil {
+			return fmt.Errorf("predicting steps [%d, %d) from %d steps before: %w", all[0].from, all[0].to, all[0].lead, err)
+		}
+		for i, question := range questions {
+			if err := answer(all[i], question.Out); err != nil {
+				return err
 			}
 		}
-		if count > 0 {
-			horizons = append(horizons, stream.Horizon{Seconds: s.cfg.Horizons[i].Seconds(), Energy: total / float64(count)})
-		}
+		all = all[batch:]
 	}
-	return horizons, nil
+	return nil
+}
+
+func (s *Scorer) questions(line *timeline, about []comparison, out []float32) []Question {
+	questions := make([]Question, len(about))
+	for i, c := range about {
+		size := c.len() * line.tokens.Step()
+		questions[i] = Question{Past: line.past(c.from-c.lead, s.frames), Lead: c.lead, Steps: c.len(), Out: out[:size]}
+		out = out[size:]
+	}
+	return questions
+}
+
+func (s *Scorer) expect(ctx context.Context, questions []Question) error {
+	if len(questions) > 1 {
+		return s.batching.ExpectEach(ctx, questions)
+	}
+	q := questions[0]
+	return s.predictor.Expect(ctx, q.Past, q.Lead, q.Steps, q.Out)
 }
 
 // next is what is expected after the end of the timeline: of each band, the mean over its steps and places.
-func (s *Scorer) next(ctx context.Context, line *timeline, room *scratch) ([]stream.Next, error) {
-	if line.tokens.T == line.from {
-		return nil, nil
-	}
+func (s *Scorer) next(line *timeline, expected []float32) []stream.Next {
 	step, dim := line.tokens.Step(), line.tokens.D
-	expected := room.expected[:line.layout.horizon()*step]
-	if err := s.expect(ctx, line, line.tokens.T, 0, line.layout.horizon(), expected); err != nil {
-		return nil, err
-	}
 	next := make([]stream.Next, 0, len(line.layout.bands))
 	for i, band := range line.layout.bands {
 		next = append(next, stream.Next{
@@ -317,7 +439,7 @@ func (s *Scorer) next(ctx context.Context, line *timeline, room *scratch) ([]str
 			Data: pool(expected[band.from*step:band.to*step], dim),
 		})
 	}
-	return next, nil
+	return next
 }
 
 // pool is the mean of vectors of dim channels, as little-endian float32.

@@ -4,19 +4,24 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ensue-video/ensue/encoder"
 	"github.com/ensue-video/ensue/stream"
 )
 
 // State is what a Scorer remembers of one stream. One goroutine uses it at a time.
 //
 // Invariant 6: it holds the steps that a later window may need, the frames that belong to them as far as the predictor looks at
-// frames, and the names of the segments they came from; Running adds 8 bytes for each window of its history.
+// frames, what the predictor remembers after the steps that end a later context, and the names of the segments all that came from;
+// Running adds 8 bytes for each window of its history.
 type State struct {
 	calibrator Calibrator
+	continuity encoder.Continuity
 	// step is how long a token step is; 0 before the first one.
 	step time.Duration
 	// tokens are the last steps; nil before the first one.
 	tokens *stream.Tokens
+	// memories are what a Remembering predictor remembers after each of the last steps, `[n, Memory()]`, n ≤ tokens.T.
+	memories []float32
 	// frames are the last frames, oldest first; carried of them came after the last step and will be part of the next one.
 	frames  [][]byte
 	carried int
@@ -43,35 +48,6 @@ func (s *State) Reset() {
 	*s = State{calibrator: s.calibrator, torn: stream.ReasonGap, last: s.last}
 }
 
-const (
-	// stepTolerance is how much the length of a step may change before it counts as another frame rate.
-	stepTolerance = 0.02
-	// holeSteps is how many steps may lie between two neighbouring tokens before the stream has a hole: a lost frame or two are
-	// none, and neither is twice the longest distance that the stream has shown anyway (variable frame rate).
-	holeSteps = 3
-)
-
-// continues says whether the tokens, in steps of that length, follow on what the state knows, without a hole and at the same rate.
-func (s *State) continues(step time.Duration, tokens *stream.Tokens) bool {
-	if s.tokens == nil || tokens.T == 0 {
-		return true
-	}
-	if change := float64(step-s.step) / float64(s.step); change > stepTolerance || change < -stepTolerance {
-		return false
-	}
-	distance := tokens.Spans[0].Start - s.tokens.Spans[s.tokens.T-1].Start
-	return distance > 0 && distance <= max(holeSteps*s.step, 2*widest(s.tokens.Spans), 2*widest(tokens.Spans))
-}
-
-// widest is the longest distance between neighbours.
-func widest(spans []stream.Span) time.Duration {
-	distance := time.Duration(0)
-	for i := 1; i < len(spans); i++ {
-		distance = max(distance, spans[i].Start-spans[i-1].Start)
-	}
-	return distance
-}
-
 // needed is the oldest segment the state is made of; the last one where it is made of nothing.
 func (s *State) needed() stream.SegmentID {
 	if len(s.pieces) > 0 {
@@ -83,8 +59,9 @@ func (s *State) needed() stream.SegmentID {
 // keep makes the end of the timeline the state's memory: the steps and frames that bounds allow.
 func (s *State) keep(line *timeline, bounds bounds) {
 	s.keepTokens(line, min(bounds.steps, line.tokens.T))
+	s.keepMemories(line, min(bounds.memories, line.tokens.T))
 	s.keepFrames(line, min(bounds.frames+line.carried, len(line.frames)))
-	s.carried = line.carried
+	s.step, s.carried = line.step, line.carried
 	s.pieces = append(s.pieces, line.piece)
 	s.trim(bounds)
 }
@@ -103,6 +80,18 @@ func (s *State) keepTokens(line *timeline, steps int) {
 	s.tokens.Data = s.tokens.Data[:shape.Len()]
 	copy(s.tokens.Data, line.tokens.Data[from*shape.Step():])
 	s.tokens.Spans = append(s.tokens.Spans[:0], line.tokens.Spans[from:]...)
+}
+
+func (s *State) keepMemories(line *timeline, steps int) {
+	if line.memory == 0 {
+		return
+	}
+	size := steps * line.memory
+	if cap(s.memories) < size {
+		s.memories = make([]float32, size)
+	}
+	s.memories = s.memories[:size]
+	copy(s.memories, line.memories[len(line.memories)-size:])
 }
 
 // keepFrames copies the last frames: those of the clip go back to their pool. Frames it drops lend their memory to new ones.
@@ -130,6 +119,9 @@ func (s *State) trim(bounds bounds) {
 	if s.tokens != nil {
 		steps = s.tokens.T
 	}
+	if steps > 0 {
+		steps += bounds.warmup
+	}
 	needed := steps*bounds.framesPerStep + s.carried
 	newer := 0
 	for i, piece := range slices.Backward(s.pieces) {
@@ -143,32 +135,46 @@ func (s *State) trim(bounds bounds) {
 
 // bounds is how much of a stream is remembered.
 type bounds struct {
-	// steps is how many steps, frames how many frames before the end of the last step.
-	steps, frames, framesPerStep int
+	// steps is how many steps, memories after how many of them, frames how many frames before the end of the last step.
+	steps, memories, frames, framesPerStep int
+	// warmup is how many steps before those are to be read again after a restart, to build up a memory. They are not kept, the names
+	// of their segments are.
+	warmup int
 }
 
 // timeline is what is known of a stream while a segment is scored: the state's steps, then the segment's own.
 type timeline struct {
 	tokens stream.Tokens
 	// from is where the segment's own steps begin.
-	from   int
+	from int
+	// step is how long a step is, layout the configuration in such steps.
+	step   time.Duration
 	layout layout
+	// memories are what is remembered after the last steps, memory numbers each; none where the predictor remembers nothing.
+	memories []float32
+	memory   int
 	// frames are the frames of the last steps and those carried, framesPerStep of them a step; the newest are the clip's own memory.
 	frames                 [][]byte
 	carried, framesPerStep int
 	piece                  piece
+	// contextOnly says that nobody wants to know more than the windows.
+	contextOnly bool
+}
+
+// steps are the steps [from, to).
+func (l *timeline) steps(from, to int) *stream.Tokens {
+	shape := l.tokens.Shape
+	shape.T = to - from
+	return &stream.Tokens{Shape: shape, Data: l.tokens.Data[from*shape.Step() : to*shape.Step()], Spans: l.tokens.Spans[from:to]}
 }
 
 // past is what a predictor may look at when its context ends before the step end, and that many frames with it.
 func (l *timeline) past(end, frames int) Past {
-	begin := max(0, end-l.layout.context)
-	shape := l.tokens.Shape
-	shape.T = end - begin
-	past := Past{Tokens: &stream.Tokens{
-		Shape: shape,
-		Data:  l.tokens.Data[begin*shape.Step() : end*shape.Step()],
-		Spans: l.tokens.Spans[begin:end],
-	}}
+	past := Past{Tokens: l.steps(max(0, end-l.layout.context), end)}
+	if l.memory > 0 {
+		after := len(l.memories) - (l.tokens.T-end)*l.memory
+		past.Memory = l.memories[after-l.memory : after]
+	}
 	if frames > 0 {
 		last := max(0, len(l.frames)-l.carried-(l.tokens.T-end)*l.framesPerStep)
 		past.Frames = l.frames[max(0, last-frames):last]

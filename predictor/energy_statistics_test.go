@@ -1,0 +1,221 @@
+package predictor
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The order of a half of Statistics.Observed, and of Statistics.Given.
+const (
+	atError, atPersistence, atStep, atAcceleration, atAlignment, atOnset = 0, 4, 8, 12, 16, 20
+	atStepX, atAccelerationX, atDisplacement                             = 0, 3, 5
+)
+
+func measured(t *testing.T, steps, places, dim int, x, y, expected []float32) Statistics {
+	t.Helper()
+	g, err := NewGauge(steps, places, dim)
+	require.NoError(t, err)
+	s, err := g.Measure(x, y, expected)
+	require.NoError(t, err)
+	require.Len(t, s.Observed, StatisticsObserved)
+	require.Len(t, s.Given, StatisticsGiven)
+	return s
+}
+
+// ramp is a place's token at each step, the same for every channel.
+func ramp(steps int, at func(step int) float32) []float32 {
+	z := make([]float32, steps)
+	for i := range z {
+		z[i] = at(i)
+	}
+	return z
+}
+
+// TestStatisticsOfOnePlaceInClosedForm: x = 0, 1, 2, 3; y = 5, 4, 8, 8; expected 4, 5, 6, 7.
+func TestStatisticsOfOnePlaceInClosedForm(t *testing.T) {
+	s := measured(t, 4, 1, 1, []float32{0, 1, 2, 3}, []float32{5, 4, 8, 8}, []float32{4, 5, 6, 7})
+	level := func(d float64) float64 { return math.Log(d + 1e-3) }
+	want := []float64{
+		level(1), level(1), level(2), level(1), // error
+		level(2), level(1), level(5), level(5), // persistence
+		level(2), level(1), level(4), level(0), // step
+		level(1), level(3), level(5), level(4), // acceleration: 5-2·3+2, 4-2·5+3, 8-2·4+5, 8-2·8+4
+		1, 1, 1, 1, // alignment: one channel, the same sign
+		1, // onset
+	}
+	require.InDeltaSlice(t, want, s.Observed[:observedEach], 1e-6)
+	require.InDeltaSlice(t, want, s.Observed[observedEach:], 1e-6, "one place is the most active one")
+	given := []float64{level(1), level(1), level(1), level(0), level(0), level(1), level(2), level(3), level(4)}
+	require.InDeltaSlice(t, given, s.Given[:givenEach], 1e-6)
+}
+
+// TestStatisticsAreThoseOfTheirDefinition computes them from the formulas, of random tokens, several token steps a step.
+func TestStatisticsAreThoseOfTheirDefinition(t *testing.T) {
+	const steps, places, dim, group = 8, 16, 3, 2
+	random := rand.New(rand.NewPCG(1, 2))
+	n := steps * places * dim
+	x, y, p := noisy(random, n), noisy(random, n), noisy(random, n)
+	s := measured(t, steps, places, dim, x, y, p)
+
+	// at is a place's token of a step of the window, counted from x_1 = 0; its channels are those of its token steps, one after another.
+	at := func(step, place int) []float64 {
+		var token []float64
+		for i := range group {
+			z, k := x, step*group+i
+			if step >= 4 {
+				z, k = y, (step-4)*group+i
+			}
+			for c := range dim {
+				token = append(token, float64(z[(k*places+place)*dim+c]))
+			}
+		}
+		return token
+	}
+	expected := func(k, place int) []float64 {
+		var token []float64
+		for i := range group {
+			for c := range dim {
+				token = append(token, float64(p[((k*group+i)*places+place)*dim+c]))
+			}
+		}
+		return token
+	}
+	all := make([]int, places)
+	activity := make([]float64, places)
+	for place := range places {
+		all[place] = place
+		for k := range 4 {
+			activity[place] += meanAbs(at(4+k, place), at(3, place)) / 4
+		}
+		for j := 1; j < 4; j++ {
+			activity[place] += meanAbs(at(j, place), at(j-1, place)) / 3
+		}
+	}
+	busiest := slices.Clone(all)
+	slices.SortFunc(busiest, func(a, b int) int { return int(math.Copysign(1, activity[b]-activity[a])) })
+	for half, chosen := range [][]int{all, busiest[:2]} {
+		observed := s.Observed[half*observedEach:]
+		for k := range 4 {
+			sums := make([]float64, 4)
+			var moved, wanted, ran []float64
+			for _, place := range chosen {
+				now, last := at(4+k, place), at(3, place)
+				sums[0] += meanAbs(now, expected(k, place))
+				sums[1] += meanAbs(now, last)
+				sums[2] += meanAbs(now, at(3+k, place))
+				sums[3] += meanAbs(minus(now, at(3+k, place)), minus(at(3+k, place), at(2+k, place)))
+				moved = append(moved, minus(now, last)...)
+				wanted = append(wanted, minus(expected(k, place), last)...)
+				ran = append(ran, minus(last, at(2, place))...)
+			}
+			for i, from := range []int{atError, atPersistence, atStep, atAcceleration} {
+				require.InDelta(t, math.Log(sums[i]/float64(len(chosen))+1e-3), observed[from+k], 1e-5)
+			}
+			require.InDelta(t, cosine(moved, wanted), observed[atAlignment+k], 1e-5)
+			if k == 0 {
+				require.InDelta(t, cosine(moved, ran), observed[atOnset], 1e-5)
+			}
+		}
+		given := s.Given[half*givenEach:]
+		for j := 1; j < 4; j++ {
+			sum, acceleration := 0.0, 0.0
+			for _, place := range chosen {
+				sum += meanAbs(at(j, place), at(j-1, place)) / float64(len(chosen))
+				if j > 1 {
+					acceleration += meanAbs(minus(at(j, place), at(j-1, place)), minus(at(j-1, place), at(j-2, place))) / float64(len(chosen))
+				}
+			}
+			require.InDelta(t, math.Log(sum+1e-3), given[atStepX+j-1], 1e-5)
+			if j > 1 {
+				require.InDelta(t, math.Log(acceleration+1e-3), given[atAccelerationX+j-2], 1e-5)
+			}
+		}
+		for k := range 4 {
+			sum := 0.0
+			for _, place := range chosen {
+				sum += meanAbs(expected(k, place), at(3, place)) / float64(len(chosen))
+			}
+			require.InDelta(t, math.Log(sum+1e-3), given[atDisplacement+k], 1e-5)
+		}
+	}
+}
+
+func noisy(random *rand.Rand, n int) []float32 {
+	z := make([]float32, n)
+	for i := range z {
+		z[i] = float32(random.NormFloat64())
+	}
+	return z
+}
+
+func minus(a, b []float64) []float64 {
+	d := make([]float64, len(a))
+	for i := range a {
+		d[i] = a[i] - b[i]
+	}
+	return d
+}
+
+func meanAbs(a, b []float64) float64 {
+	sum := 0.0
+	for _, d := range minus(a, b) {
+		sum += math.Abs(d) / float64(len(a))
+	}
+	return sum
+}
+
+func cosine(a, b []float64) float64 {
+	dot, aa, bb := 0.0, 0.0, 0.0
+	for i := range a {
+		dot, aa, bb = dot+a[i]*b[i], aa+a[i]*a[i], bb+b[i]*b[i]
+	}
+	return dot / math.Sqrt(aa*bb)
+}
+
+func TestStatisticsOfAFrozenPictureAreFinite(t *testing.T) {
+	still := ramp(4*2*3, func(int) float32 { return 0.5 })
+	s := measured(t, 4, 2, 3, still, still, still)
+	for _, value := range append(s.Observed, s.Given...) {
+		require.False(t, math.IsNaN(value) || math.IsInf(value, 0))
+	}
+	require.Equal(t, 0.0, s.Observed[atAlignment])
+}
+
+func TestGaugeRefusesWhatItCannotMeasure(t *testing.T) {
+	_, err := NewGauge(6, 4, 4)
+	require.ErrorContains(t, err, "multiple of 4")
+	g, err := NewGauge(4, 2, 2)
+	require.NoError(t, err)
+	_, err = g.Measure(make([]float32, 16), make([]float32, 15), make([]float32, 16))
+	require.ErrorContains(t, err, "15")
+}
+
+func TestJoinPutsSourcesSideBySide(t *testing.T) {
+	got := Join(Statistics{[]float64{1}, []float64{2}}, Statistics{[]float64{3}, []float64{4}})
+	require.Equal(t, Statistics{[]float64{1, 3}, []float64{2, 4}}, got)
+}
+
+// TestGaugeMeasuresWithoutGarbage: memory of a gauge is its own; of a call, only the result.
+func TestGaugeMeasuresWithoutGarbage(t *testing.T) {
+	g, err := NewGauge(8, 64, 16)
+	require.NoError(t, err)
+	z := noisy(rand.New(rand.NewPCG(1, 1)), g.Values())
+	require.LessOrEqual(t, testing.AllocsPerRun(5, func() {
+		_, err := g.Measure(z, z, z)
+		require.NoError(t, err)
+	}), 4.0)
+}
+
+func BenchmarkGauge(b *testing.B) {
+	g, _ := NewGauge(8, 64, 768)
+	z := noisy(rand.New(rand.NewPCG(1, 1)), g.Values())
+	for b.Loop() {
+		if _, err := g.Measure(z, z, z); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
