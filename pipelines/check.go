@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -14,9 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ensue-video/ensue/decode"
-	"github.com/ensue-video/ensue/encoder"
 	"github.com/ensue-video/ensue/ingest"
-	"github.com/ensue-video/ensue/predictor"
 )
 
 // Checked is the outcome of one check of a definition against the world it is to run in.
@@ -50,22 +49,34 @@ func Check(ctx context.Context, def *Definition) []Checked {
 }
 
 func checkModel(def *Definition) []Checked {
-	enc, err := encoder.New(def.Encoder)
+	made, err := buildNets(def)
 	if err != nil {
-		return []Checked{{Name: "encoder " + def.Encoder.Model, Detail: err.Error()}}
+		return []Checked{{Name: "model " + def.Encoder.Model, Detail: err.Error(), Hint: "see encoder and predictor; ensue lint tells more"}}
 	}
-	info := enc.Info()
-	checks := []Checked{{
+	checks := checkNets(def, made)
+	if err := made.close(); err != nil {
+		checks = append(checks, Checked{Name: "model " + def.Encoder.Model, Detail: "closing it: " + err.Error()})
+	}
+	return checks
+}
+
+func checkNets(def *Definition, made *nets) []Checked {
+	info := made.encoder.Info()
+	encoding := Checked{
 		Name: "encoder " + info.Name, OK: true,
 		Detail: fmt.Sprintf("%dx%d pixels to %dx%dx%d tokens a step, %s",
 			info.Width, info.Height, info.GridHeight, info.GridWidth, info.Dim, info.Digest),
-	}}
-	model, err := predictor.New(def.Predictor, enc)
-	if err != nil {
-		return append(checks, Checked{Name: "predictor " + def.Predictor.Model, Detail: err.Error()})
 	}
-	checks = append(checks, Checked{Name: "predictor " + model.Info().Name, OK: true, Detail: model.Info().Digest})
-	decoder, err := decode.New(def.Decode, decode.Size{Width: info.Width, Height: info.Height})
+	if d, ok := describe(def); ok && d.model != nil {
+		encoding.Detail += explainModel(def, d) + "; " + made.device.Describe()
+		for _, term := range modelTerms(def, d, runtime.GOMAXPROCS(0)) {
+			encoding.Detail += fmt.Sprintf("; %s %s", term.Name, roughBytes(float64(term.Bytes)))
+		}
+	}
+	predicting := made.predictor.Info()
+	checks := []Checked{encoding, {Name: "predictor " + predicting.Name, OK: true, Detail: predicting.Digest}}
+	size, fit := frame(info)
+	decoder, err := decode.New(def.Decode, size, decode.WithFit(fit))
 	if err != nil {
 		return append(checks, Checked{Name: "decoder", Detail: err.Error()})
 	}

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ensue-video/ensue/decode"
-	"github.com/ensue-video/ensue/encoder"
 	"github.com/ensue-video/ensue/ingest"
 	"github.com/ensue-video/ensue/predictor"
 	"github.com/ensue-video/ensue/sink"
@@ -24,7 +23,7 @@ type Engine struct {
 	def     *Definition
 	log     *slog.Logger
 	source  ingest.Source
-	encoder encoder.Encoder
+	nets    *nets
 	scorer  *predictor.Scorer
 	results sink.Sink
 	dead    sink.DeadLetters
@@ -72,16 +71,12 @@ func New(def *Definition, options ...Option) (*Engine, error) {
 }
 
 func (e *Engine) buildModel() (err error) {
-	if e.encoder, err = encoder.New(e.def.Encoder); err != nil {
-		return fmt.Errorf("making the encoder: %w", err)
+	if e.nets, err = buildNets(e.def); err != nil {
+		return err
 	}
-	model, err := predictor.New(e.def.Predictor, e.encoder)
+	e.scorer, err = predictor.NewScorer(e.nets.encoder.Info(), e.nets.predictor, e.def.Predictor, e.def.Decode.FPS)
 	if err != nil {
-		return fmt.Errorf("making the predictor: %w", err)
-	}
-	e.scorer, err = predictor.NewScorer(e.encoder.Info(), model, e.def.Predictor, e.def.Decode.FPS)
-	if err != nil {
-		return fmt.Errorf("making the scorer: %w", err)
+		return errors.Join(fmt.Errorf("making the scorer: %w", err), e.nets.close())
 	}
 	return nil
 }
@@ -131,14 +126,13 @@ var ErrDrain = errors.New("segments were still under way when the drain ran out 
 // otherwise. Every goroutine has ended when it returns.
 func (e *Engine) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, e.close()) }()
-	info := e.encoder.Info()
-	frame := decode.Size{Width: info.Width, Height: info.Height}
-	decoders, err := e.decoders(frame)
+	size, fit := frame(e.nets.encoder.Info())
+	decoders, err := e.decoders(size, fit)
 	if err != nil {
 		return err
 	}
 	e.log.Info("pipeline started", "name", e.def.Name, "model", e.Model(), "decoders", len(decoders))
-	err = e.runStages(ctx, newIntake(e.def, frame, e.counts), decoders)
+	err = e.runStages(ctx, newIntake(e.def, size, e.counts), decoders)
 	e.log.Info("pipeline stopped", "name", e.def.Name, "received", e.counts.Received.Load(),
 		"results", e.counts.Results.Load(), "dead", e.counts.Dead.Load(), "error", err)
 	return err
@@ -170,7 +164,7 @@ func (e *Engine) runStages(soft context.Context, in *intake, decoders []step) er
 		next <- decoder
 	}
 	stage(len(decoders), func() step { return <-next }, admitted, decoded)
-	stage(runtime.GOMAXPROCS(0), newEncodeStage(e.encoder).newStep, decoded, encoded)
+	stage(runtime.GOMAXPROCS(0), newEncodeStage(e.nets.encoder).newStep, decoded, encoded)
 	stage(runtime.GOMAXPROCS(0), newPredictStage(e.scorer).newStep, encoded, scored)
 	group.Go(func() error {
 		out := &deliver{results: e.results, dead: e.dead, intake: in, counts: e.counts, onDone: e.onDone}
@@ -201,10 +195,10 @@ func (e *Engine) read(soft, work context.Context, abort context.CancelCauseFunc,
 }
 
 // decoders makes a decoder for every worker, so that what cannot be made is told before anything runs.
-func (e *Engine) decoders(size decode.Size) ([]step, error) {
+func (e *Engine) decoders(size decode.Size, fit decode.Fit) ([]step, error) {
 	workers := e.def.Decode.Parallel()
 	stage := &decodeStage{
-		config: e.def.Decode, size: size, pool: e.pool,
+		config: e.def.Decode, size: size, fit: fit, pool: e.pool,
 		timelines: newStates(func() *decode.Timeline { return &decode.Timeline{} }),
 	}
 	steps := make([]step, 0, workers)
@@ -229,5 +223,6 @@ func (e *Engine) close() error {
 	if e.dead != nil {
 		errs = append(errs, e.dead.Close())
 	}
+	errs = append(errs, e.nets.close())
 	return errors.Join(errs...)
 }

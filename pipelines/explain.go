@@ -110,7 +110,7 @@ func explainStages(def *Definition, decoders, processors int) []StageExplanation
 		{stagePredict, fmt.Sprintf(
 			"predicts windows of %s with %q from %s of past, up to %s ahead; judges after %s of a stream, by its last %d windows: "+
 				"an alarm is a p-value below %.2g (%v false alarms a day)",
-			formatDuration(window(def)), def.Predictor.Model, formatDuration(def.Predictor.Context), formatDuration(longest(def)),
+			formatDuration(window(def)), explainPredictor(def), formatDuration(def.Predictor.Context), formatDuration(longest(def)),
 			formatDuration(calibrate.Warmup), calibrate.History, alarmP(def), calibrate.FalseAlarmsPerDay), processors},
 		{"sink", explainSink(def), 1},
 	}
@@ -134,12 +134,16 @@ func explainSource(def *Definition) string {
 }
 
 func explainEncoder(def *Definition) string {
-	info, ok := modelInfo(def)
+	d, ok := describe(def)
 	if !ok {
 		return fmt.Sprintf("is the unknown encoder %q", def.Encoder.Model)
 	}
-	return fmt.Sprintf("turns frames of %dx%d with %q into %dx%d tokens of %d numbers", info.Width, info.Height, info.Name,
-		info.GridWidth, info.GridHeight, info.Dim)
+	text := fmt.Sprintf("turns frames of %dx%d with %q into %dx%d tokens of %d numbers", d.info.Width, d.info.Height, d.info.Name,
+		d.info.GridWidth, d.info.GridHeight, d.info.Dim)
+	if d.model != nil {
+		text += explainModel(def, d)
+	}
+	return text
 }
 
 func explainSink(def *Definition) string {
@@ -202,12 +206,13 @@ func explainQueues(def *Definition, decoders, processors int) []QueueExplanation
 const decoderPictures = 17
 
 func explainMemory(def *Definition, decoders, processors int) MemoryExplanation {
-	info, _ := modelInfo(def)
+	d, _ := describe(def)
+	info := d.info
 	pixels := def.Decode.Limits.Pixels
 	picture := int64(pixels.Width) * int64(pixels.Height) * 3 / 2
-	frames := longestFrames(def)
+	steps := inSteps(longestFrames(def), info)
 	queued := int64(2*(def.Queues.Size+def.Queues.Size*processors) + 2*processors)
-	tokens := frames * int64(info.GridHeight*info.GridWidth*info.Dim) * 4
+	tokens := steps * int64(info.GridHeight*info.GridWidth*info.Dim) * 4
 	terms := []Term{
 		{
 			"segments under way", def.Queues.Memory,
@@ -220,11 +225,12 @@ func explainMemory(def *Definition, decoders, processors int) MemoryExplanation 
 		},
 		{
 			"tokens in queues", queued * tokens,
-			fmt.Sprintf("%d segments x %d steps (1.5 x decode.fps x decode.limits.duration) x %d places x %d numbers x 4 bytes, at the worst",
-				queued, frames, info.GridHeight*info.GridWidth, info.Dim),
+			fmt.Sprintf("%d segments x %d steps (1.5 x decode.fps x decode.limits.duration%s) x %d places x %d numbers x 4 bytes, at the worst",
+				queued, steps, perStep(info), info.GridHeight*info.GridWidth, info.Dim),
 		},
 	}
-	memory := MemoryExplanation{Terms: terms, PerStream: perStream(def, info), PerPartition: perPartition(def)}
+	terms = append(terms, modelTerms(def, d, processors)...)
+	memory := MemoryExplanation{Terms: terms, PerStream: perStream(def, d), PerPartition: perPartition(def)}
 	names := make([]string, len(terms))
 	for i, term := range terms {
 		memory.Bound += term.Bytes
@@ -245,16 +251,40 @@ func admitted(def *Definition, info encoder.Info) string {
 		float64(def.Queues.Memory)/float64(max(largest, 1)), roughBytes(float64(largest)))
 }
 
-func perStream(def *Definition, info encoder.Info) Term {
-	past := (def.Predictor.Context + longest(def)).Seconds()
-	steps := int64(1.5*past*def.Decode.FPS) + 1
-	tokens := steps * int64(info.GridHeight*info.GridWidth*info.Dim) * 4
-	return Term{
-		"each live stream", tokens + 8*int64(def.Predictor.Calibrate.History),
-		fmt.Sprintf("%d steps of past (1.5 x decode.fps x (predictor.context + last horizon)) x %d places x %d numbers x 4 bytes + "+
-			"predictor.calibrate.history x 8 bytes; forgotten %s after its last segment (ingest.order.evict)",
-			steps, info.GridHeight*info.GridWidth, info.Dim, formatDuration(def.Ingest.Order.Evict)),
+// inSteps is how many steps some frames make, rounded up.
+func inSteps(frames int64, info encoder.Info) int64 {
+	per := int64(max(info.FramesPerStep, 1))
+	return (frames + per - 1) / per
+}
+
+// perStep is the end of a formula that counts steps in frames.
+func perStep(info encoder.Info) string {
+	if info.FramesPerStep < 2 {
+		return ""
 	}
+	return fmt.Sprintf(" / %d frames a step", info.FramesPerStep)
+}
+
+func perStream(def *Definition, d described) Term {
+	info, steps := d.info, pastSteps(def, d.info)
+	places := int64(info.GridHeight * info.GridWidth)
+	term := Term{
+		"each live stream", steps*places*int64(info.Dim)*4 + 8*int64(def.Predictor.Calibrate.History),
+		fmt.Sprintf("%d steps of past (1.5 x decode.fps x (predictor.context + last horizon)%s) x %d places x %d numbers x 4 bytes + "+
+			"predictor.calibrate.history x 8 bytes", steps, perStep(info), places, info.Dim),
+	}
+	for _, remembered := range streamTerms(def, d) {
+		term.Bytes += remembered.Bytes
+		term.Formula += " + " + remembered.Formula
+	}
+	term.Formula += fmt.Sprintf("; forgotten %s after its last segment (ingest.order.evict)", formatDuration(def.Ingest.Order.Evict))
+	return term
+}
+
+// pastSteps is how many steps of a stream are remembered at most; the grid may be half as fine again as asked.
+func pastSteps(def *Definition, info encoder.Info) int64 {
+	past := (def.Predictor.Context + longest(def)).Seconds()
+	return inSteps(int64(1.5*past*def.Decode.FPS)+1, info)
 }
 
 func perPartition(def *Definition) *Term {

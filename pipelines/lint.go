@@ -83,6 +83,7 @@ func (r rule) finding(def *Definition, v violation) Finding {
 func rules() []rule {
 	all := topologyRules()
 	all = append(all, kafkaRules()...)
+	all = append(all, modelRules()...)
 	return append(all, videoRules()...)
 }
 

@@ -189,7 +189,8 @@ func messageSize(def *Definition) []violation {
 // resultBytes is about how large the JSON of a result on the longest segment allowed is: the map in half floats and base64,
 // a window of a hundred bytes for every first horizon, the embeddings in floats and base64.
 func resultBytes(def *Definition) (float64, bool) {
-	info, ok := modelInfo(def)
+	d, ok := describe(def)
+	info := d.info
 	if !ok || len(def.Predictor.Horizons) == 0 {
 		return 0, false
 	}

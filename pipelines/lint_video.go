@@ -81,15 +81,6 @@ func videoRules() []rule {
 	}
 }
 
-// modelInfo describes the encoder of the definition; not ok where there is no such encoder.
-func modelInfo(def *Definition) (encoder.Info, bool) {
-	made, err := encoder.New(def.Encoder)
-	if err != nil {
-		return encoder.Info{}, false
-	}
-	return made.Info(), true
-}
-
 func horizonsOrder(def *Definition) []violation {
 	var found []violation
 	for i := 1; i < len(def.Predictor.Horizons); i++ {
@@ -241,10 +232,11 @@ func largestSegment(def *Definition, info encoder.Info) int64 {
 }
 
 func memorySmall(def *Definition) []violation {
-	info, ok := modelInfo(def)
+	d, ok := describe(def)
 	if !ok {
 		return nil
 	}
+	info := d.info
 	largest := largestSegment(def, info)
 	return when(largest > def.Queues.Memory, "queues.memory",
 		fmt.Sprintf("the largest segment allowed takes %s: %s of payload (decode.limits.bytes) and %s of frames "+

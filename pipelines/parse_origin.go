@@ -53,10 +53,8 @@ func (d *Definition) redactor() *strings.Replacer {
 		if !ok || !b.leaf() || !o.secret && !b.Secret {
 			return
 		}
-		switch b.scalar() {
-		case KindString:
+		if b.scalar() == KindString || b.OrPath { // numbers, options and the like cannot be secrets that work
 			secrets = append(secrets, texts(value)...)
-		default: // numbers, options and the like cannot be secrets that work
 		}
 	})
 	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })

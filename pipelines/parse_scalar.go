@@ -144,7 +144,7 @@ func (v *reading) shape() bool {
 
 // option looks whether a word is among the options.
 func (v *reading) option() bool {
-	if v.kind != KindEnum || slices.Contains(v.field.Options, v.in.text) {
+	if v.kind != KindEnum || slices.Contains(v.field.Options, v.in.text) || v.field.OrPath && strings.Contains(v.in.text, "/") {
 		return true
 	}
 	if why, known := v.field.Refused[v.in.text]; known {
@@ -155,6 +155,9 @@ func (v *reading) option() bool {
 	}
 	c := complaint{message: "is not one of " + strings.Join(v.field.Options, ", ")}
 	c.hint = "write one of them"
+	if v.field.OrPath {
+		c.hint = "write " + strings.Join(v.field.Options, " or ") + ", or a path with a slash in it: ./" + v.in.text
+	}
 	near := v.field.Meant[strings.ToLower(v.in.text)]
 	if near == "" {
 		near = nearest(v.in.text, v.field.Options)

@@ -55,9 +55,9 @@ func TestParseFillsInTheDefaults(t *testing.T) {
 				Duration: time.Minute, Timeout: 20 * time.Second,
 			},
 		},
-		Encoder: encoder.Config{Model: "pixels"},
+		Encoder: encoder.Config{Model: "pixels", Attention: "auto", Precision: "f32"},
 		Predictor: predictor.Config{
-			Model: "persistence", Context: 2 * time.Second, Horizons: []time.Duration{time.Second, 2 * time.Second}, Map: true,
+			Model: "auto", Context: 2 * time.Second, Horizons: []time.Duration{time.Second, 2 * time.Second}, Map: true,
 			Calibrate: predictor.CalibrateConfig{FalseAlarmsPerDay: 1, Warmup: time.Minute, History: 600},
 		},
 		Sink: sink.Config{

@@ -119,6 +119,9 @@ func typeText(field Field) string {
 	if len(field.Options) > 0 {
 		text += ": `" + strings.Join(field.Options, "`, `") + "`"
 	}
+	if field.OrPath {
+		text += ", or a path"
+	}
 	if limits := field.Range(); limits != "" {
 		text += ", " + limits
 	}

@@ -100,6 +100,11 @@ func scalarSchema(field Field, kind Kind) map[string]any {
 	}
 	switch kind {
 	case KindEnum:
+		if field.OrPath {
+			return map[string]any{"anyOf": []any{
+				map[string]any{"enum": field.Options}, map[string]any{"type": "string", "pattern": "/|" + reference, "maxLength": maxText},
+			}}
+		}
 		return orReference(map[string]any{"enum": field.Options})
 	case KindInt, KindFloat:
 		number := map[string]any{"type": map[Kind]string{KindInt: "integer", KindFloat: "number"}[kind]}

@@ -70,6 +70,8 @@ type Field struct {
 	// Commas says that one item of the list may hold several values with commas between them, as variables like to.
 	Commas  bool     `json:"commas,omitempty"`
 	Options []string `json:"options,omitempty"`
+	// OrPath says that a value with a slash in it is a path, beside the options.
+	OrPath bool `json:"or_path,omitempty"`
 	// Refused are options that are known but not offered, and why.
 	Refused map[string]string `json:"refused,omitempty"`
 	// Meant are words that people write instead of an option, and that option.

@@ -205,14 +205,38 @@ func modelFields() []Field {
 	return []Field{
 		{
 			Path: "encoder", Kind: KindObject,
-			Doc:   "What turns frames into tokens, causally: a token depends on its frame and those before it.",
-			Notes: "`pixels` describes every patch of the picture by its mean colour and the directions of its edges; it learns nothing.",
+			Doc: "What turns frames into tokens, causally: a token depends on its frame and those before it.",
+			Notes: "`pixels` describes every patch of the picture by its mean colour and the directions of its edges; it learns nothing. " +
+				"A directory holds a learned model: `config.json` and safetensors as transformers lays out V-JEPA 2; docs/models.md tells more.",
 		},
 		{
-			Path: "encoder.model", Kind: KindEnum, Default: "pixels", Options: []string{"pixels"},
-			Refused: map[string]string{"builtin": "there is no learned model in this version"},
-			Why:     "it needs no weights",
-			Doc:     "The encoder.",
+			Path: "encoder.model", Kind: KindEnum, Default: "pixels", Options: []string{"pixels"}, OrPath: true,
+			Examples: []string{"./vjepa2-vitl-fpc64-256", "/models/lobby"},
+			Refused:  map[string]string{"builtin": "there is no learned model in this version"},
+			Why:      "it needs no weights",
+			Doc:      "The encoder: `pixels`, or the directory of a model, relative to the definition's file.",
+		},
+		{
+			Path: "encoder.attention", Kind: KindEnum, Default: "auto", Options: []string{"auto", "full", "block_causal", "tubelet"},
+			Meant: map[string]string{
+				"causal": "block_causal", "block-causal": "block_causal", "bidirectional": "full", "none": "tubelet", "frame": "tubelet",
+			},
+			Why: "a model works best as it was trained",
+			Doc: "What the tokens of a vision transformer attend to: what the model says (`auto`), all of the clip (`full`), their tubelet and " +
+				"those before it (`block_causal`), or their tubelet alone (`tubelet`).",
+		},
+		{
+			Path: "encoder.precision", Kind: KindEnum, Default: "f32", Options: []string{"f32", "bf16"},
+			Meant: map[string]string{
+				"float32": "f32", "fp32": "f32", "single": "f32", "bfloat16": "bf16", "half": "bf16", "f16": "bf16", "fp16": "bf16", "float16": "bf16",
+			},
+			Why: "it is exact",
+			Doc: "What a learned model computes in; `bf16` takes half the memory and, on processors that multiply it, half the time.",
+		},
+		{
+			Path: "encoder.threads", Kind: KindInt, Unit: "threads", Default: "0", Min: "0", Max: "1024",
+			Why: "0 is one per processor",
+			Doc: "How many threads compute a learned model.",
 		},
 		{
 			Path: "predictor", Kind: KindObject,
@@ -221,10 +245,11 @@ func modelFields() []Field {
 				"is the mean distance between expected and seen tokens. Horizon i covers the time between the horizon before it and itself.",
 		},
 		{
-			Path: "predictor.model", Kind: KindEnum, Default: "persistence", Options: []string{"persistence", "linear", "flow"},
-			Why: "the plainest baseline, the one every other has to beat",
-			Doc: "The predictor: the last tokens stay (`persistence`), go on changing as they did (`linear`), or the last frame moves on " +
-				"along its optical flow (`flow`).",
+			Path: "predictor.model", Kind: KindEnum, Default: "auto", Options: []string{"auto", "learned", "persistence", "linear", "flow"},
+			Meant: map[string]string{"default": "auto", "model": "learned", "vjepa2": "learned", "neural": "learned"},
+			Why:   "a model's own predictor knows its tokens; without one, the plainest baseline",
+			Doc: "The predictor: the model's own (`learned`), the last tokens stay (`persistence`), go on changing as they did (`linear`), or the " +
+				"last frame moves on along its optical flow (`flow`); `auto` is the model's own where it has one, else `persistence`.",
 		},
 		{
 			Path: "predictor.context", Kind: KindDuration, Default: "2s", Min: "50ms", Max: "10m",

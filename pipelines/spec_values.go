@@ -303,6 +303,9 @@ func formatBytes(n int64) string {
 	return strconv.FormatInt(n, 10) + units[at]
 }
 
+// RoughBytes is a size for people: three digits, one unit.
+func RoughBytes(n int64) string { return roughBytes(float64(n)) }
+
 // roughBytes is a size for people: three digits, one unit.
 func roughBytes(n float64) string {
 	for _, unit := range []struct {

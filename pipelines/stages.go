@@ -13,12 +13,13 @@ import (
 type decodeStage struct {
 	config    decode.Config
 	size      decode.Size
+	fit       decode.Fit
 	pool      *decode.Pool
 	timelines *states[*decode.Timeline]
 }
 
 func (s *decodeStage) newStep() (step, error) {
-	decoder, err := decode.New(s.config, s.size, decode.WithPool(s.pool))
+	decoder, err := decode.New(s.config, s.size, decode.WithPool(s.pool), decode.WithFit(s.fit))
 	if err != nil {
 		return step{}, err
 	}
@@ -62,10 +63,11 @@ type encodeStage struct {
 	streams *states[*encodedStream]
 }
 
-// encodedStream is an encoder's state and whether the stream was torn since.
+// encodedStream is an encoder's state, how far the stream's clips follow on each other, and whether it was torn since.
 type encodedStream struct {
-	state encoder.State
-	torn  bool
+	state      encoder.State
+	continuity encoder.Continuity
+	torn       bool
 }
 
 func newEncodeStage(enc encoder.Encoder) *encodeStage {
@@ -92,9 +94,13 @@ func (s *encodeStage) encode(ctx context.Context, it *item) (err error) {
 		known.torn = known.torn || it.failure != nil && !it.segment.Alone
 		return nil
 	}
-	if it.segment.Gap || known.torn {
+	gap := it.segment.Gap || known.torn
+	if gap {
+		known.continuity = encoder.Continuity{}
+	}
+	if !known.continuity.Next(it.clip) || gap {
 		known.state.Reset()
-		known.torn = false
+		it.segment.Gap = true // a hole or another frame rate is one for the scorer, too
 	}
 	it.tokens, err = s.encoder.Encode(ctx, it.clip, known.state)
 	known.torn = err != nil

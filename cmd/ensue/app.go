@@ -58,8 +58,11 @@ func run(ctx context.Context, args []string, a *app) int {
 	if err == nil {
 		return exitOK
 	}
-	return a.fail(command.Name(), err)
+	return a.fail(nameOf(command), err)
 }
+
+// nameOf is the command as it is written after the program's name: "lint", "model info".
+func nameOf(command *cobra.Command) string { return strings.TrimPrefix(command.CommandPath(), "ensue ") }
 
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
@@ -76,8 +79,8 @@ func newRoot(a *app) *cobra.Command {
 	flags.StringVar(&a.level, "log", "warn", "what is logged on stderr: debug, info, warn, error")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return inputError("flags.unknown", err, "see --help") })
 	root.AddCommand(
-		a.demoCommand(), a.runCommand(), a.replayCommand(), a.publishCommand(), a.tailCommand(),
-		a.lintCommand(), a.explainCommand(), a.checkCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
+		a.demoCommand(), a.runCommand(), a.replayCommand(), a.encodeCommand(), a.trainCommand(), a.publishCommand(), a.tailCommand(),
+		a.lintCommand(), a.explainCommand(), a.checkCommand(), a.modelCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	return root
 }
@@ -124,7 +127,7 @@ func exitOf(code stream.Code) int {
 	switch what := code[strings.IndexByte(string(code), '.')+1:]; what {
 	case "broker_unreachable", "unreachable", "listen", "topic_missing", "not_authorized":
 		return exitEnvironment
-	case "no_such_file", "no_match", "config", "bad_config", "unknown_model", "no_hook":
+	case "no_such_file", "no_match", "config", "bad_config", "unknown_model", "bad_model", "no_hook":
 		return exitInput
 	}
 	return exitRuntime
@@ -151,7 +154,7 @@ func (a *app) say(command *cobra.Command, data any, text func(io.Writer) error) 
 	if !a.json {
 		return text(a.out)
 	}
-	return a.print(envelope{Version: 1, Command: command.Name(), OK: true, Data: data})
+	return a.print(envelope{Version: 1, Command: nameOf(command), OK: true, Data: data})
 }
 
 // fail prints an error and returns its exit code.

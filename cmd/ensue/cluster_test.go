@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -22,19 +24,19 @@ import (
 // The whole, as a black box, on both brokers: what is published and run gives what replay gives, through crashes too.
 
 func TestPublishedVideoGivesTheResultsOfReplayOnTheEmbeddedBroker(t *testing.T) {
-	comparePublishedWithReplayed(t, embedded(t))
+	comparePublishedWithReplayed(t, embedded(t), footage(t), nil)
 }
 
 func TestPublishedVideoGivesTheResultsOfReplayOnApacheKafka(t *testing.T) {
-	comparePublishedWithReplayed(t, apachekafka.Start(t).Addr())
+	comparePublishedWithReplayed(t, apachekafka.Start(t).Addr(), footage(t), nil)
 }
 
 func TestNothingIsLostWhenRunIsKilledOnTheEmbeddedBroker(t *testing.T) {
-	killInMidStream(t, embedded(t))
+	killInMidStream(t, embedded(t), nil)
 }
 
 func TestNothingIsLostWhenRunIsKilledOnApacheKafka(t *testing.T) {
-	killInMidStream(t, apachekafka.Start(t).Addr())
+	killInMidStream(t, apachekafka.Start(t).Addr(), nil)
 }
 
 func embedded(t *testing.T) string {
@@ -53,8 +55,8 @@ func topics(t *testing.T, addr string) {
 	}))
 }
 
-// definition writes a definition from topic to topic.
-func definition(t *testing.T, addr string) string {
+// definition writes a definition from topic to topic, with more lines at its end.
+func definition(t *testing.T, addr string, more ...string) string {
 	t.Helper()
 	return write(t, "test.yaml", fmt.Sprintf(`
 version: 1
@@ -69,7 +71,7 @@ predictor:
 sink:
   kafka: {topic: video.energy}
   dead_letter: {kafka: {topic: video.dead}}
-`, addr))
+%s`, addr, strings.Join(more, "\n")))
 }
 
 // footage is the dev clips where they are, the sample streams everywhere.
@@ -84,27 +86,27 @@ func footage(t *testing.T) []string {
 	return append(samples(), clips...)
 }
 
-func comparePublishedWithReplayed(t *testing.T, addr string) {
+// comparePublishedWithReplayed takes what is said to replay in flags, and the same to run in more lines of its definition.
+func comparePublishedWithReplayed(t *testing.T, addr string, files, flags []string, more ...string) {
 	t.Helper()
-	files := footage(t)
-	replayed := replay(t, files)
+	replayed := replay(t, files, flags...)
 	topics(t, addr)
 	got := ensue(t, append([]string{"publish", "--brokers", addr}, files...)...)
 	require.Zero(t, got.code, got.err)
-	pipeline := start(t, "run", definition(t, addr))
+	pipeline := start(t, "run", definition(t, addr, more...))
 	published := tailed(t, addr, len(replayed), pipeline)
 	require.NoError(t, pipeline.Process.Signal(syscall.SIGTERM))
 	require.Zero(t, pipeline.end(t), pipeline.err.String())
 	requireSame(t, replayed, published)
 }
 
-func killInMidStream(t *testing.T, addr string) {
+func killInMidStream(t *testing.T, addr string, flags []string, more ...string) {
 	t.Helper()
 	files := samples()
-	replayed := replay(t, files)
+	replayed := replay(t, files, flags...)
 	topics(t, addr)
 	publisher := start(t, append([]string{"publish", "--brokers", addr, "--pace", "x6"}, files...)...)
-	path := definition(t, addr)
+	path := definition(t, addr, more...)
 	for _, after := range []int{len(replayed) / 4, len(replayed) / 2} {
 		pipeline := start(t, "run", path)
 		tailed(t, addr, after, pipeline)
@@ -120,10 +122,10 @@ func killInMidStream(t *testing.T, addr string) {
 }
 
 // replay is the results of the files by id.
-func replay(t *testing.T, files []string) map[string]*stream.Result {
+func replay(t *testing.T, files []string, flags ...string) map[string]*stream.Result {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "replayed.jsonl")
-	got := ensue(t, append([]string{"replay", "--quiet", "--results", path}, files...)...)
+	got := ensue(t, slices.Concat([]string{"replay", "--quiet", "--results", path}, flags, files)...)
 	require.Zero(t, got.code, got.err)
 	file, err := os.Open(path)
 	require.NoError(t, err)

@@ -6,13 +6,17 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"github.com/ensue-video/ensue/encoder"
 	"github.com/ensue-video/ensue/ingest"
 	"github.com/ensue-video/ensue/pipelines"
+	"github.com/ensue-video/ensue/predictor"
 	"github.com/ensue-video/ensue/sink"
 	"github.com/ensue-video/ensue/stream"
 	"github.com/ensue-video/ensue/tail"
@@ -23,6 +27,7 @@ type replayFlags struct {
 	results    string
 	dead       string
 	model      string
+	predictor  string
 }
 
 func (a *app) replayCommand() *cobra.Command {
@@ -40,7 +45,9 @@ func (a *app) replayCommand() *cobra.Command {
 		"definition to take decode, encoder and predictor from; a file or a stock one")
 	f.StringVar(&flags.results, "results", "", "write the results to this file, a line of JSON each; - is the standard output")
 	f.StringVar(&flags.dead, "dead-letters", "", "write what could not be read to this file, a line of JSON each")
-	f.StringVar(&flags.model, "predictor", "", "use this predictor instead of the definition's: persistence, linear, flow")
+	f.StringVar(&flags.model, "model", "", "use the model of this directory (or pixels), with its own predictor where it has one, instead of the definition's")
+	f.StringVar(&flags.predictor, "predictor", "",
+		"use this predictor instead of the definition's: learned (the model's own), persistence, linear, flow")
 	return command
 }
 
@@ -49,7 +56,9 @@ func (a *app) replay(command *cobra.Command, files []string, flags replayFlags) 
 	if err != nil {
 		return err
 	}
-	flags.apply(def, files)
+	if err := flags.apply(def, files); err != nil {
+		return err
+	}
 	summary := newReplaySummary()
 	options := []pipelines.Option{pipelines.WithLogger(a.logger())}
 	if flags.results == "" {
@@ -76,7 +85,7 @@ func (a *app) replay(command *cobra.Command, files []string, flags replayFlags) 
 }
 
 // apply puts what was said on the command line into the definition.
-func (f replayFlags) apply(def *pipelines.Definition, files []string) {
+func (f replayFlags) apply(def *pipelines.Definition, files []string) error {
 	config := ingest.DefaultFiles()
 	if def.Ingest.Files != nil {
 		config = *def.Ingest.Files
@@ -90,9 +99,22 @@ func (f replayFlags) apply(def *pipelines.Definition, files []string) {
 	if f.dead != "" {
 		def.Sink.DeadLetter.JSONL = &sink.JSONLConfig{Path: f.dead}
 	}
-	if f.model != "" {
-		def.Predictor.Model = f.model
+	switch {
+	case f.model == "":
+	case slices.Contains(encoder.Names(), f.model):
+		def.Encoder.Model, def.Predictor.Model = f.model, predictor.Auto
+	default:
+		// A path on the command line is relative to where the program runs, not to the definition.
+		path, err := filepath.Abs(f.model)
+		if err != nil {
+			return inputError("flags.value", fmt.Errorf("--model %q: %w", f.model, err), "name the directory of a model")
+		}
+		def.Encoder.Model, def.Predictor.Model = path, predictor.Auto
 	}
+	if f.predictor != "" {
+		def.Predictor.Model = f.predictor
+	}
+	return nil
 }
 
 func (a *app) reportReplay(command *cobra.Command, flags replayFlags, summary *replaySummary, engine *pipelines.Engine) error {
