@@ -1,0 +1,190 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"math"
+	"math/rand/v2"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ensue-video/ensue/eval/negatives"
+	"github.com/ensue-video/ensue/predictor"
+	"github.com/ensue-video/ensue/stream"
+)
+
+// Judged is what one source says of one Y.
+type Judged struct {
+	// Raw is the plain energy: the mean distance between expected and seen tokens.
+	Raw float64
+	// Statistics are what the learned energies work on; empty where a window's steps cannot be measured.
+	Statistics predictor.Statistics
+	// Hit says that the place with the largest energy lies in the spliced box, Cells how well the map tells the places inside (AUROC);
+	// of a splice only, else Cells is NaN.
+	Hit, Cells float64
+}
+
+// Measured is what all sources say of a window: of the genuine Y and of each negative that could be made.
+type Measured struct {
+	// Unit is what the bootstrap draws: the window's recording.
+	Unit int
+	// Static is as in Window: kinds of motion are not made then.
+	Static    bool
+	Genuine   []Judged
+	Negatives map[negatives.Kind][]Judged
+}
+
+// Measure lets the sources judge every window and its negatives: those of kinds of motion where something moves, the others everywhere.
+// The negatives depend on the seed and on the window's place in w, nothing else. progress may be nil; its calls do not overlap.
+func Measure(ctx context.Context, w *Windows, sources []*Source, kinds []negatives.Kind, seed uint64, progress func(done, total int),
+) ([]Measured, error) {
+	measured := make([]Measured, len(w.Windows))
+	err := parallel(ctx, len(w.Windows), progress, func(ctx context.Context, i int) error {
+		window := w.Windows[i]
+		random := rand.New(rand.NewPCG(seed, uint64(i)))
+		m, err := measure(ctx, random, w.Source(window), sources, applicable(kinds, window.Static), negatives.Make)
+		if err != nil {
+			return fmt.Errorf("measuring %s at frame %d: %w", w.Recordings[window.Recording].Name, window.Start, err)
+		}
+		m.Unit, m.Static = window.Recording, window.Static
+		measured[i] = m
+		return nil
+	})
+	return measured, err
+}
+
+// applicable leaves the kinds of motion out where nothing moves.
+func applicable(kinds []negatives.Kind, static bool) []negatives.Kind {
+	var left []negatives.Kind
+	for _, kind := range kinds {
+		if !static || !kind.Motion() {
+			left = append(left, kind)
+		}
+	}
+	return left
+}
+
+// parallel calls work for 0 to n-1, as many at once as there are processors.
+func parallel(ctx context.Context, n int, progress func(done, total int), work func(ctx context.Context, i int) error) error {
+	group, working := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	finished := make(chan struct{}, n)
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		done := 0
+		for range finished {
+			done++
+			if progress != nil {
+				progress(done, n)
+			}
+		}
+	}()
+	for i := range n {
+		group.Go(func() error {
+			if err := working.Err(); err != nil {
+				return err
+			}
+			if err := work(working, i); err != nil {
+				return err
+			}
+			finished <- struct{}{}
+			return nil
+		})
+	}
+	err := group.Wait()
+	close(finished)
+	<-told
+	return err
+}
+
+// maker makes a negative: negatives.Make or negatives.Draw.
+type maker func(random *rand.Rand, kind negatives.Kind, w negatives.Window) (negatives.Negative, bool)
+
+// measure judges one window. The negatives are made first, in the order of kinds, so that they do not depend on the sources.
+func measure(
+	ctx context.Context, random *rand.Rand, w negatives.Window, sources []*Source, kinds []negatives.Kind, make maker,
+) (Measured, error) {
+	m := Measured{Negatives: map[negatives.Kind][]Judged{}}
+	var made []negatives.Negative
+	for _, kind := range kinds {
+		if negative, ok := make(random, kind, w); ok {
+			made = append(made, negative)
+		}
+	}
+	for _, source := range sources {
+		expected, err := source.expect(ctx, w.X(), w.Side)
+		if err != nil {
+			return m, err
+		}
+		genuine, err := expected.judge(ctx, negatives.Negative{Frames: w.Y()})
+		if err != nil {
+			return m, err
+		}
+		m.Genuine = append(m.Genuine, genuine)
+		for _, negative := range made {
+			judged, err := expected.judge(ctx, negative)
+			if err != nil {
+				return m, err
+			}
+			m.Negatives[negative.Kind] = append(m.Negatives[negative.Kind], judged)
+		}
+		expected.close()
+	}
+	return m, nil
+}
+
+// judge measures one Y.
+func (e *expectation) judge(ctx context.Context, y negatives.Negative) (Judged, error) {
+	r, err := e.read(ctx, y.Frames)
+	if err != nil {
+		return Judged{}, err
+	}
+	places := r.shape.Places()
+	energies := make([]float32, r.shape.T*places)
+	r.distances(energies)
+	perPlace := make([]float64, places)
+	judged := Judged{Hit: math.NaN(), Cells: math.NaN()}
+	for i, energy := range energies {
+		judged.Raw += float64(energy) / float64(len(energies))
+		perPlace[i%places] += float64(energy)
+	}
+	if !y.Box.Empty() {
+		judged.Hit, judged.Cells = localise(perPlace, r.shape, y.Box, e.side)
+	}
+	if r.shape.T%4 != 0 {
+		return judged, nil
+	}
+	gauge, err := predictor.NewGauge(r.shape.T, places, r.shape.D)
+	if err != nil {
+		return Judged{}, err
+	}
+	judged.Statistics, err = gauge.Measure(r.x, r.y, r.expected)
+	return judged, err
+}
+
+// localise says whether the largest place of a map has its centre in the box (1 or 0), and how well the map tells the places whose
+// centres are inside from those outside.
+func localise(perPlace []float64, shape stream.Shape, box image.Rectangle, side int) (hit, cells float64) {
+	var inside, outside []float64
+	best, bestInside := math.Inf(-1), false
+	for place, energy := range perPlace {
+		x := (float64(place%shape.W) + 0.5) * float64(side) / float64(shape.W)
+		y := (float64(place/shape.W) + 0.5) * float64(side) / float64(shape.H)
+		within := x >= float64(box.Min.X) && x < float64(box.Max.X) && y >= float64(box.Min.Y) && y < float64(box.Max.Y)
+		if within {
+			inside = append(inside, energy)
+		} else {
+			outside = append(outside, energy)
+		}
+		if energy > best {
+			best, bestInside = energy, within
+		}
+	}
+	if bestInside {
+		hit = 1
+	}
+	return hit, AUROC(outside, inside)
+}
