@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Debian 12 on both sides: its FFmpeg 5.1 and OpenCV 4.6 are the versions that the Go bindings fit (docs/dependencies.md).
+# Debian 12 on both sides: its FFmpeg 5.1, OpenCV 4.6 and oneDNN 2.6 are the versions that the Go bindings fit (docs/dependencies.md).
 
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
@@ -16,6 +16,7 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends \
         ca-certificates \
+        libdnnl2 libgomp1 \
         libavcodec59 libavdevice59 libavfilter8 libavformat59 libavutil57 libswresample4 libswscale6 \
         libopencv-calib3d406 libopencv-core406 libopencv-dnn406 libopencv-features2d406 libopencv-highgui406 \
         libopencv-imgcodecs406 libopencv-imgproc406 libopencv-objdetect406 libopencv-photo406 libopencv-video406 \

@@ -12,8 +12,15 @@ import (
 
 // TestEveryMatIsClosed needs gocv's own count: go test -tags matprofile.
 func TestEveryMatIsClosed(t *testing.T) {
+	for _, fit := range []Fit{Squash, Crop} {
+		t.Run(fit.String(), func(t *testing.T) { requireEveryMatClosed(t, fit) })
+	}
+}
+
+func requireEveryMatClosed(t *testing.T, fit Fit) {
+	t.Helper()
 	before := gocv.MatProfile.Count()
-	d, err := New(lenient(), Size{Width: 128, Height: 128})
+	d, err := New(lenient(), Size{Width: 128, Height: 128}, WithFit(fit))
 	require.NoError(t, err)
 	payloads := [][]byte{
 		load(t, "robust", "exoplayer_video_1.mp4"), load(t, "robust", "exoplayer_dolbyVision-hdr.MOV"), load(t, "robust", "astiav_video.mp4"),

@@ -31,7 +31,8 @@ func NewPatches() *Patches {
 // NewPatchesOf makes the encoder for frames of side by side pixels, cut into grid by grid patches. grid must divide side.
 func NewPatchesOf(side, grid int) (*Patches, error) {
 	if side < 1 || grid < 1 || side%grid != 0 {
-		return nil, fmt.Errorf("cutting frames of %d×%d pixels into %d×%d patches: the side must be a multiple of the grid", side, side, grid, grid)
+		return nil, fmt.Errorf("cutting frames of %d×%d pixels into %d×%d patches: the side must be a multiple of the grid",
+			side, side, grid, grid)
 	}
 	p := &Patches{patch: side / grid}
 	p.info = Info{

@@ -41,7 +41,7 @@ func ContinuationBaselines() ([]*Source, error) {
 }
 
 // VOEBaselines are PixelBaselines for generated scenes.
-func VOEBaselines() ([]*Source, error) { return PixelBaselines(scenes.Side, voeHorizon) }
+func VOEBaselines() ([]*Source, error) { return PixelBaselines(scenes.Side, VOEHorizon) }
 
 const (
 	// ContinuationSide is the width and height of the frames that baselines of continuation see.
@@ -50,26 +50,25 @@ const (
 	baselineGrid = 8
 )
 
-// Untrained is a source whose encoder is that of the recurrent family as it is drawn, before any learning, and whose predictor
-// extrapolates its tokens. What learning is worth is what it adds to this. Close it before the device.
+// Untrained is a source whose encoder is that of the recurrent family (frames of 64 pixels) as it is drawn, before any learning, and whose
+// predictor extrapolates its tokens. What learning is worth is what it adds to this. Close it before the device.
 type Untrained struct {
 	Source
 
 	encoder *encoder.Recurrent
 }
 
-// NewUntrained draws the encoder from a seed, for frames of side pixels; horizon is as in predictor.NewDamped.
-func NewUntrained(device *nn.Device, seed uint64, side, horizon int) (*Untrained, error) {
-	u, err := newUntrained(device, seed, side, horizon)
+// NewUntrained draws the encoder from a seed; horizon is as in predictor.NewDamped.
+func NewUntrained(device *nn.Device, seed uint64, horizon int) (*Untrained, error) {
+	u, err := newUntrained(device, seed, horizon)
 	if err != nil {
 		return nil, fmt.Errorf("making the untrained encoder: %w", err)
 	}
 	return u, nil
 }
 
-func newUntrained(device *nn.Device, seed uint64, side, horizon int) (u *Untrained, err error) {
+func newUntrained(device *nn.Device, seed uint64, horizon int) (u *Untrained, err error) {
 	config := model.RecurrentConfig()
-	config.Ensue.Recurrent.Size = side
 	dir, err := os.MkdirTemp("", "ensue-untrained-*")
 	if err != nil {
 		return nil, err

@@ -27,13 +27,17 @@ type FitConfig struct {
 	Head     predictor.HeadConfig
 }
 
-// Fit learns the energies of some sources: the one-class energy from genuine windows as they are, the heads from varied ones with their
-// negatives.
+// Fit learns the energies of some sources: the one-class energy from genuine windows, as they are and varied (there are few of the first
+// kind, and the law it fits has many numbers), the heads from varied ones with their negatives. The scales of both are settled by genuine
+// windows as they are.
 func Fit(ctx context.Context, device *nn.Device, natural, varied []Measured, sources []int, config FitConfig) (*Energies, error) {
 	e := &Energies{Sources: sources, Without: map[negatives.Kind]*predictor.Head{}}
 	genuine := genuineOf(natural, sources)
 	var err error
-	if e.OneClass, err = predictor.FitOneClass(genuine); err != nil {
+	if e.OneClass, err = predictor.FitOneClass(append(genuineOf(varied, sources), genuine...)); err != nil {
+		return nil, err
+	}
+	if err := e.OneClass.Settle(genuine); err != nil {
 		return nil, err
 	}
 	pairs := pairsOf(varied, sources)

@@ -114,8 +114,10 @@ func TestBootstrapOfAMeanIsAsTheNormalDistributionSays(t *testing.T) {
 
 func TestBootstrapIsSeeded(t *testing.T) {
 	statistic := func(weights []float64) []float64 { return []float64{weights[0] + 3*weights[1]} }
-	require.Equal(t, Bootstrap(9, 50, 1, statistic), Bootstrap(9, 50, 1, statistic))
-	require.NotEqual(t, Bootstrap(9, 50, 1, statistic), Bootstrap(9, 50, 2, statistic))
+	first := Bootstrap(9, 50, 1, statistic)
+	again := Bootstrap(9, 50, 1, statistic)
+	require.Equal(t, first, again)
+	require.NotEqual(t, first, Bootstrap(9, 50, 2, statistic))
 }
 
 // TestQuantileInterpolates compares with numpy 2's quantile.

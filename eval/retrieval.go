@@ -23,7 +23,9 @@ type RetrievalConfig struct {
 }
 
 // DefaultRetrieval looks one, two, four and eight segments ahead, among 100.
-func DefaultRetrieval() RetrievalConfig { return RetrievalConfig{Ahead: []int{1, 2, 4, 8}, Gallery: 100} }
+func DefaultRetrieval() RetrievalConfig {
+	return RetrievalConfig{Ahead: []int{1, 2, 4, 8}, Gallery: 100}
+}
 
 // Retrieved is at which rank, from 0, the true segment was found.
 type Retrieved struct {
@@ -147,7 +149,9 @@ func (s *Source) embed(ctx context.Context, r *Recording, side int, ahead []int)
 }
 
 // segment embeds the next segment of a stream, and what is expected of those ahead of it.
-func (s *Source) segment(ctx context.Context, clip *stream.Clip, state encoder.State, memory *[]float32, ahead []int) (vector, []vector, error) {
+func (s *Source) segment(
+	ctx context.Context, clip *stream.Clip, state encoder.State, memory *[]float32, ahead []int,
+) (seen vector, expected []vector, err error) {
 	tokens, err := s.Encoder.Encode(ctx, clip, state)
 	if err != nil {
 		return nil, nil, err
@@ -161,14 +165,13 @@ func (s *Source) segment(ctx context.Context, clip *stream.Clip, state encoder.S
 		*memory = all[len(all)-remembering.Memory():]
 		past.Memory = *memory
 	}
-	seen := tokens.Data
+	targets := tokens.Data
 	if targeting, ok := s.Predictor.(predictor.Targeting); ok {
-		seen = make([]float32, tokens.Len())
-		if err := targeting.Target(ctx, tokens, 0, seen); err != nil {
+		targets = make([]float32, tokens.Len())
+		if err := targeting.Target(ctx, tokens, 0, targets); err != nil {
 			return nil, nil, err
 		}
 	}
-	var expected []vector
 	room := make([]float32, tokens.Len())
 	for _, a := range ahead {
 		if err := s.Predictor.Expect(ctx, past, (a-1)*tokens.T, tokens.T, room); err != nil {
@@ -176,7 +179,7 @@ func (s *Source) segment(ctx context.Context, clip *stream.Clip, state encoder.S
 		}
 		expected = append(expected, pool(room, tokens.D))
 	}
-	return pool(seen, tokens.D), expected, nil
+	return pool(targets, tokens.D), expected, nil
 }
 
 // pool is the mean of vectors of dim channels.

@@ -16,7 +16,8 @@ import (
 // time. Raw error has a content bias (a scene with less in it is cheaper); minus persistence it asks what a prediction explains beyond
 // copying, and some raw surprise is left for what appears.
 const (
-	voeHorizon     = 4 // frames
+	// VOEHorizon is how many frames ahead is predicted.
+	VOEHorizon     = 4
 	voeFirst       = 3 // frame that ends the first past
 	voePlaces      = 4
 	voeErrorWeight = 2
@@ -46,8 +47,8 @@ func MeasureVOE(ctx context.Context, source *Source, config VOEConfig, progress 
 		return nil, fmt.Errorf("judging scenes of %d×%d pixels with %s: its encoder %s wants %d×%d",
 			scenes.Side, scenes.Side, source.Name, info.Name, info.Width, info.Height)
 	}
-	if voeHorizon%info.FramesPerStep != 0 {
-		return nil, fmt.Errorf("judging scenes with %s: %d frames a step do not divide %d", source.Name, info.FramesPerStep, voeHorizon)
+	if VOEHorizon%info.FramesPerStep != 0 {
+		return nil, fmt.Errorf("judging scenes with %s: %d frames a step do not divide %d", source.Name, info.FramesPerStep, VOEHorizon)
 	}
 	kinds := scenes.Kinds()
 	surprises := Surprises{}
@@ -75,7 +76,7 @@ func (s *Source) surprise(ctx context.Context, pair *scenes.Pair) (Surprise, err
 	}
 	per := s.Encoder.Info().FramesPerStep
 	same := 0 // pasts whose next frames all lie before the event
-	for same < len(possible) && (s.first()+same+1)*per+voeHorizon <= pair.Event {
+	for same < len(possible) && (s.first()+same+1)*per+VOEHorizon <= pair.Event {
 		same++
 	}
 	impossible, err := s.energies(ctx, &pair.Impossible, same)
@@ -112,7 +113,7 @@ func (s *Source) energies(ctx context.Context, scene *scenes.Scene, skip int) ([
 			return nil, err
 		}
 	}
-	horizon := voeHorizon / per
+	horizon := VOEHorizon / per
 	energies := make([]float64, tokens.T-horizon-s.first())
 	expected := make([]float32, horizon*tokens.Step())
 	for i := skip; i < len(energies); i++ {

@@ -115,6 +115,9 @@ func (c *Cache) start(block int) int {
 
 func copyRows(to, from strided, rows, n int) {
 	size := int(to.dtype.Size())
+	if to.stride == n && from.stride == n {
+		rows, n = 1, rows*n
+	}
 	for r := range rows {
 		copy(unsafe.Slice((*byte)(unsafe.Add(to.data, r*to.stride*size)), n*size),
 			unsafe.Slice((*byte)(unsafe.Add(from.data, r*from.stride*size)), n*size))

@@ -102,7 +102,7 @@ func (t *Tape) convolve(x *Value, w, b *Parameter, window Window, gelu bool) *Va
 		})
 	} else {
 		convolve(t, elements[float32](y), elements[float32](x), c, func(y, cols []float32, rows int) {
-			t.multiply(y, cols, w, b, onednn.Shape{M: rows, N: c.width, K: c.cols, Bias: b != nil, GELU: gelu})
+			t.device.mapBy(w, b, t.half, onednn.Buffer{Full: y}, onednn.Buffer{Full: cols}, onednn.Shape{M: rows, N: c.width, K: c.cols, GELU: gelu})
 		})
 	}
 	if !t.gradients {
@@ -135,22 +135,6 @@ func unfolded[F floating](t *Tape, x []F, c convolution, u unfolding) []F {
 func scratchOf[F floating](t *Tape, n int) []F {
 	room := t.device.inside.floats(n * int(unsafe.Sizeof(F(0))) / 4)
 	return unsafe.Slice((*F)(unsafe.Pointer(unsafe.SliceData(room))), n)
-}
-
-// multiply maps rows x by the weight w, as linear32 does.
-func (t *Tape) multiply(y, x []float32, w, b *Parameter, s onednn.Shape) {
-	d := t.device
-	k := d.packed(w, t.half)
-	from := onednn.Buffer{Full: x}
-	if k.half && k.room == nil {
-		s.HalfX, s.HalfW = true, true
-		from = onednn.Buffer{Half: d.narrow(x)}
-	}
-	var bias []float32
-	if b != nil {
-		bias = b.Dense().Float32s()
-	}
-	must("convolving", d.dnnl.MatMulPacked(s, onednn.Buffer{Full: y}, from, d.ready(k), bias))
 }
 
 func backConvolve(t *Tape, y *Value) {

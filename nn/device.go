@@ -20,17 +20,19 @@ type Config struct {
 	NativeHalf bool
 }
 
-// Device owns the compute of a part of the program: an OS thread, that thread's team, and what is cached for it (invariant 1).
+// Device owns the compute of a part of the program: an OS thread, its team, and what is cached for it (invariant 1).
 // Open as many as there are independent workers and give each its share of the cores.
 type Device struct {
 	threads int
-	half    bool // bfloat16 is multiplied as it is
-	kernels kernel.Set
+	half    bool       // bfloat16 is multiplied as it is
+	kernels kernel.Set // on team
+	team    *kernel.Team
 	dnnl    *onednn.Engine
 	packs   map[*Parameter]*pack
-	rooms   map[onednn.Shape]*room
+	room    room
 
 	products scratch // inside a matrix product
+	operands scratch // what a product multiplies, laid out for it
 	inside   scratch // inside attention
 	narrowed scratch // activations turned into bfloat16
 
@@ -55,10 +57,15 @@ func Open(c Config) (*Device, error) {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	d := &Device{
-		threads: threads, kernels: kernel.Best(), packs: map[*Parameter]*pack{}, rooms: map[onednn.Shape]*room{},
+		threads: threads, packs: map[*Parameter]*pack{},
 		half: onednn.Native && (c.NativeHalf || kernel.FastBFloat16() && !c.WidenHalf),
 		jobs: make(chan func() error), results: make(chan result),
 	}
+	var err error
+	if d.team, err = kernel.OpenTeam(threads); err != nil {
+		return nil, fmt.Errorf("opening a compute device of %d threads: %w", threads, err)
+	}
+	d.kernels = kernel.Best().On(d.team)
 	go d.serve()
 	if err := d.Run(d.start); err != nil {
 		d.stop()
@@ -99,7 +106,7 @@ func (d *Device) serve() {
 		d.results <- result{ended: true}
 	}()
 	d.owner.Store(int64(threadID()))
-	kernel.SetThreads(d.threads)
+	onednn.SetThreads(d.threads)
 	for f := range d.jobs {
 		d.busy.Store(true)
 		r := attempt(f)
@@ -161,12 +168,8 @@ func (d *Device) Close() error {
 		for p := range d.packs {
 			d.forget(p)
 		}
-		for s, r := range d.rooms {
-			r.weights.Close()
-			delete(d.rooms, s)
-		}
 		d.dnnl.Close()
-		for _, s := range []*scratch{&d.products, &d.inside, &d.narrowed} {
+		for _, s := range []*scratch{&d.products, &d.operands, &d.inside, &d.narrowed, &d.room.memory} {
 			s.close()
 		}
 		return nil
@@ -182,6 +185,7 @@ func (d *Device) stop() {
 	defer d.mu.Unlock()
 	d.closed = true
 	close(d.jobs)
+	d.team.Close()
 }
 
 // Threads is how many threads the Device computes on.
@@ -189,13 +193,9 @@ func (d *Device) Threads() int { return d.threads }
 
 // Describe says in a few words what the Device computes with.
 func (d *Device) Describe() string {
-	products := "Go loops"
-	if onednn.Native {
-		products = "oneDNN"
-	}
 	half := "widened to float32"
 	if d.half {
-		half = "native"
+		half = "multiplied by oneDNN"
 	}
-	return fmt.Sprintf("%d threads, matrix products by %s, kernels for %s, bfloat16 %s", d.threads, products, d.kernels.Name(), half)
+	return fmt.Sprintf("%d threads, kernels for %s, bfloat16 %s", d.threads, d.kernels.Name(), half)
 }

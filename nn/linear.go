@@ -5,6 +5,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/ensue-video/ensue/nn/internal/kernel"
 	"github.com/ensue-video/ensue/nn/internal/onednn"
 	"github.com/ensue-video/ensue/nn/internal/reference"
 )
@@ -124,24 +125,46 @@ func (t *Tape) linear64(y, x *Value, w, b *Parameter, f fusion) {
 }
 
 func (t *Tape) linear32(y, x *Value, w, b *Parameter, f fusion) {
-	d := t.device
-	k := d.packed(w, t.half)
-	s := onednn.Shape{
-		M: x.rows(), N: y.last(), K: x.last(), Bias: b != nil, GELU: f.gelu, Sum: f.residual != nil,
-		HalfY: y.dtype == tensor.Uint16,
-	}
-	from := x.buffer()
-	if k.half && k.room == nil {
-		s.HalfX, s.HalfW = true, true
-		if x.dtype == tensor.Float32 {
-			from = onednn.Buffer{Half: d.narrow(elements[float32](x))}
-		}
-	}
+	t.device.mapBy(w, b, t.half, y.buffer(), x.buffer(), onednn.Shape{
+		M: x.rows(), N: y.last(), K: x.last(), GELU: f.gelu, Sum: f.residual != nil, HalfY: y.dtype == tensor.Uint16,
+	})
+}
+
+// mapBy computes y = x W^T + b for rows x, in the precision that W is packed in for a tape.
+func (d *Device) mapBy(w, b *Parameter, half bool, y, x onednn.Buffer, s onednn.Shape) {
+	k := d.packed(w, half)
 	var bias []float32
 	if b != nil {
-		bias = b.Dense().Float32s()
+		bias, s.Bias = b.Dense().Float32s(), true
 	}
-	must("mapping by a matrix", d.dnnl.MatMulPacked(s, y.buffer(), from, d.ready(k), bias))
+	if k.native == nil {
+		d.kernels.Product(&kernel.Product{
+			Y: y.Full, X: x.Full, W: d.ready(k), Bias: bias, M: s.M, N: s.N, K: s.K, Sum: s.Sum, GELU: s.GELU,
+		})
+		return
+	}
+	s.HalfX, s.HalfW = true, true
+	if x.Half == nil {
+		x = onednn.Buffer{Half: d.narrow(x.Full)}
+	}
+	must("mapping by "+w.Name, d.dnnl.MatMulPacked(s, y, x, k.native, bias))
+}
+
+// multiply computes y (+)= a b for arrays in rows: a [m, k], or [k, m] with TransX, and b [k, n], or [n, k] with TransW.
+func (d *Device) multiply(s onednn.Shape, y, a, b []float32) {
+	weights := d.kernels.PackSize(s.K, s.N)
+	rows := 0
+	if s.TransX {
+		rows = d.kernels.PackRowsSize(s.K, s.M)
+	}
+	room := d.operands.floats(weights + rows)
+	p := kernel.Product{Y: y, X: a, W: room[:weights], M: s.M, N: s.N, K: s.K, Sum: s.Sum, Panels: s.TransX}
+	d.kernels.Pack(p.W, b, s.K, s.N, s.TransW)
+	if s.TransX {
+		p.X = room[weights:]
+		d.kernels.PackRows(p.X, a, s.K, s.M)
+	}
+	d.kernels.Product(&p)
 }
 
 // narrow turns activations into bfloat16, in scratch memory.
@@ -201,9 +224,8 @@ func (t *Tape) product(g target, a, b unsafe.Pointer, dtype tensor.Dtype, s oned
 		reference.MatMul(slot[float64](g), left, right, nil, s.M, s.N, s.K, s.TransX, s.TransW, keep)
 		return
 	}
-	left := onednn.Buffer{Full: unsafe.Slice((*float32)(a), s.M*s.K)}
-	right := onednn.Buffer{Full: unsafe.Slice((*float32)(b), s.K*s.N)}
-	must("multiplying matrices", t.device.dnnl.MatMul(s, onednn.Buffer{Full: slot[float32](g)}, left, right, nil))
+	left, right := unsafe.Slice((*float32)(a), s.M*s.K), unsafe.Slice((*float32)(b), s.K*s.N)
+	t.device.multiply(s, slot[float32](g), left, right)
 }
 
 // MatMul multiplies matrices: a [m, k], or [k, m] with transA, by b [k, n], or [n, k] with transB. At most one may be transposed.

@@ -8,20 +8,20 @@ import (
 	"github.com/ensue-video/ensue/nn/internal/onednn"
 )
 
-// pack is a linear map's weights [out, in] in oneDNN's layout. There are three forms: float32; bfloat16 where the processor multiplies
-// that; and bfloat16 numbers in float32's layout, to be widened before each product, where it does not.
+// pack is a linear map's weights [out, in], laid out for products. There are three forms: float32; bfloat16 in oneDNN's layout where the
+// processor multiplies that; and bfloat16 numbers in float32's layout, to be widened before each product, where it does not.
 type pack struct {
 	version uint64
 	half    bool
-	weights *onednn.Packed // nil in the third form
-	narrow  []uint16       // the third form
-	room    *room          // the third form's float32 memory
+	full    block          // the first form
+	native  *onednn.Packed // the second
+	narrow  []uint16       // the third
 }
 
-// room is float32 memory in oneDNN's layout, shared by all narrow weights of a shape.
+// room is float32 memory that narrow weights are widened into, one at a time.
 type room struct {
-	weights *onednn.Packed
-	holds   *pack // whose numbers are in it
+	memory scratch
+	holds  *pack // whose numbers are in it
 }
 
 // Pack packs the weights of linear maps for a precision and drops what they were packed from: the model then takes only the packed memory,
@@ -54,11 +54,12 @@ func (d *Device) forget(p *Parameter) {
 	if !ok {
 		return
 	}
-	if k.weights != nil {
-		k.weights.Close()
+	k.full.close()
+	if k.native != nil {
+		k.native.Close()
 	}
-	if k.room != nil && k.room.holds == k {
-		k.room.holds = nil
+	if d.room.holds == k {
+		d.room.holds = nil
 	}
 	delete(d.packs, p)
 }
@@ -86,51 +87,43 @@ func (d *Device) packed(p *Parameter, half bool) *pack {
 }
 
 func (d *Device) newPack(p *Parameter, half bool) *pack {
-	s := onednn.Shape{N: p.shape[0], K: p.shape[1], TransW: true}
-	if half && !d.half {
-		r := d.room(s)
-		return &pack{half: true, room: r, narrow: make([]uint16, len(r.weights.Floats()))}
+	out, in := p.shape[0], p.shape[1]
+	n := d.kernels.PackSize(in, out)
+	switch {
+	case !half:
+		return &pack{full: newBlock(n)}
+	case !d.half:
+		return &pack{half: true, narrow: make([]uint16, n)}
 	}
-	s.HalfX, s.HalfW = half, half
-	weights, err := d.dnnl.Pack(s)
+	native, err := d.dnnl.Pack(onednn.Shape{N: out, K: in, TransW: true, HalfX: true, HalfW: true})
 	must("packing parameter "+p.Name, err)
-	return &pack{half: half, weights: weights}
-}
-
-// room returns the room for a shape.
-func (d *Device) room(s onednn.Shape) *room {
-	r, ok := d.rooms[s]
-	if !ok {
-		weights, err := d.dnnl.Pack(s)
-		must("making room for weights", err)
-		r = &room{weights: weights}
-		d.rooms[s] = r
-	}
-	return r
+	return &pack{half: true, native: native}
 }
 
 func (d *Device) fill(k *pack, p *Parameter) {
-	weights := k.weights
-	if k.room != nil {
-		weights = k.room.weights
-		k.room.holds = nil
-	}
-	if err := d.dnnl.Fill(weights, p.value.Float32s()); err != nil {
-		must("packing parameter "+p.Name, err)
-	}
-	if k.room != nil {
-		d.kernels.Narrow(k.narrow, weights.Floats())
+	values, out, in := p.value.Float32s(), p.shape[0], p.shape[1]
+	switch {
+	case k.native != nil:
+		must("packing parameter "+p.Name, d.dnnl.Fill(k.native, values))
+	case k.narrow != nil:
+		d.room.holds = nil
+		full := d.room.memory.floats(len(k.narrow))
+		d.kernels.Pack(full, values, in, out, true)
+		d.kernels.Narrow(k.narrow, full)
+	default:
+		d.kernels.Pack(k.full.floats, values, in, out, true)
 	}
 }
 
-// ready returns weights to multiply with, widening them first where that is their form.
-func (d *Device) ready(k *pack) *onednn.Packed {
-	if k.room == nil {
-		return k.weights
+// ready returns float32 weights to multiply with, widening them first where that is their form.
+func (d *Device) ready(k *pack) []float32 {
+	if k.narrow == nil {
+		return k.full.floats
 	}
-	if k.room.holds != k {
-		d.kernels.Widen(k.room.weights.Floats(), k.narrow)
-		k.room.holds = k
+	full := d.room.memory.floats(len(k.narrow))
+	if d.room.holds != k {
+		d.kernels.Widen(full, k.narrow)
+		d.room.holds = k
 	}
-	return k.room.weights
+	return full
 }

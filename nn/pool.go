@@ -32,6 +32,7 @@ type pool struct {
 
 const (
 	slabBytes  = 8 << 20
+	pageBytes  = 4 << 10
 	alignBytes = 64
 )
 
@@ -123,5 +124,27 @@ func (s *scratch) close() {
 	if s.mem != nil {
 		unmapMemory(s.mem)
 		s.mem = nil
+	}
+}
+
+// block is memory of one size, for numbers that stay.
+type block struct {
+	floats []float32
+	mem    []byte
+}
+
+func newBlock(n int) block {
+	bytes := 4 * n
+	mem, err := mapMemory(max(1, (bytes+pageBytes-1)/pageBytes) * pageBytes)
+	if err != nil {
+		panic(&Error{Op: "allocating", Err: fmt.Errorf("%d bytes: %w", bytes, err)})
+	}
+	return block{unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(mem))), n), mem}
+}
+
+func (b *block) close() {
+	if b.mem != nil {
+		unmapMemory(b.mem)
+		*b = block{}
 	}
 }

@@ -67,7 +67,8 @@ func fitOneClass(genuine []Statistics) (*OneClass, error) {
 	if err := o.regress(genuine); err != nil {
 		return nil, err
 	}
-	return o, o.settle(genuine)
+	err := o.Settle(genuine)
+	return o, err
 }
 
 // standardise learns the mean and the scale of the given statistics.
@@ -226,8 +227,12 @@ func (o *OneClass) shrink(residuals *mat.Dense) error {
 	return nil
 }
 
-// settle learns where the energies of genuine windows lie.
-func (o *OneClass) settle(genuine []Statistics) error {
+// Settle learns where the energies of genuine windows lie: the scale of Standard. FitOneClass does it by the windows it fits; do it again
+// where others are more like those that will be judged.
+func (o *OneClass) Settle(genuine []Statistics) error {
+	if len(genuine) == 0 {
+		return errors.New("settling the scale of a one-class energy: there are no genuine windows")
+	}
 	logs := make([]float64, 0, len(genuine))
 	for _, s := range genuine {
 		energy, err := o.Energy(s)

@@ -45,7 +45,7 @@ const (
 
 // The sums of a place, by what they are of: distances of each step, then what the correlations need.
 const (
-	sumError        = 0
+	sumError        = 0 // the first: tell counts on it
 	sumPersistence  = sumError + statisticSteps
 	sumStep         = sumPersistence + statisticSteps
 	sumAcceleration = sumStep + statisticSteps
@@ -234,7 +234,7 @@ func (g *Gauge) tell(s Statistics, places []int) Statistics {
 	}
 	count := float64(len(places) * g.group * g.dim)
 	level := func(i int) float64 { return math.Log(total[i]/count + logFloor) }
-	for i := sumError; i < sumStepX; i++ {
+	for i := range sumStepX {
 		s.Observed = append(s.Observed, level(i))
 	}
 	for k := range statisticSteps {

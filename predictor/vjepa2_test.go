@@ -191,8 +191,11 @@ func TestQuestionsDoNotDependOnEachOther(t *testing.T) {
 				return Past{Tokens: &stream.Tokens{Shape: shape, Data: tokens.Data[from*tokens.Step() : to*tokens.Step()]}}
 			}
 			questions := []Question{
-				{Past: past(0, 3), Lead: 0, Steps: 1}, {Past: past(0, 3), Lead: 1, Steps: 2}, {Past: past(1, 4), Lead: 0, Steps: 3},
-				{Past: past(0, 3), Lead: 4, Steps: 1}, {Past: past(0, 2), Lead: 0, Steps: 1},
+				{Past: past(0, 3), Lead: 0, Steps: 1},
+				{Past: past(0, 3), Lead: 1, Steps: 2},
+				{Past: past(1, 4), Lead: 0, Steps: 3},
+				{Past: past(0, 3), Lead: 4, Steps: 1},
+				{Past: past(0, 2), Lead: 0, Steps: 1},
 			}
 			var alone [][]float32
 			for i, q := range questions {

@@ -145,7 +145,7 @@ type OptimiserConfig struct {
 }
 
 // BudgetConfig is how long is trained: a number of steps, or a time. With both, what is reached first ends it and the time sets the
-// schedule.
+// schedule; with neither, it is defaultSteps.
 type BudgetConfig struct {
 	Steps int           `yaml:"steps"`
 	Time  time.Duration `yaml:"time"`
@@ -201,7 +201,6 @@ func Default() Config {
 		},
 		Objective:  DefaultObjective(),
 		Optimiser:  OptimiserConfig{Rate: 1e-3, Final: 0.02, Warmup: 60, Decay: 0.04, Beta1: 0.9, Beta2: 0.98, Clip: 1},
-		Budget:     BudgetConfig{Steps: 1000},
 		Checkpoint: CheckpointConfig{Steps: 500, Time: 2 * time.Minute},
 		Telemetry:  TelemetryConfig{Every: 20, Rows: 512},
 		Collapse:   CollapseConfig{Deviation: 0.1, Rank: 0.05, Fall: 0.35, Patience: 3, After: 100},
@@ -216,8 +215,14 @@ func (c *Config) Side() int {
 	return c.Model.Recurrent.Side
 }
 
+// defaultSteps is the budget of a definition that names none.
+const defaultSteps = 1000
+
 // fill sets what depends on other keys.
 func (c *Config) fill() {
+	if c.Budget == (BudgetConfig{}) {
+		c.Budget.Steps = defaultSteps
+	}
 	if c.Data.Footage.Side == 0 {
 		c.Data.Footage.Side = c.Side() * 5 / 4 // a crop loses pixels
 	}
@@ -241,7 +246,6 @@ func (c *Config) Validate() error {
 	c.Data.check(&p, c.Side())
 	c.Objective.check(&p)
 	c.Optimiser.check(&p)
-	p.expect(c.Budget.Steps > 0 || c.Budget.Time > 0, "budget: give steps, time or both; there is neither")
 	p.expect(c.Budget.Steps >= 0 && c.Budget.Time >= 0, "budget: steps %d and time %s cannot be negative", c.Budget.Steps, c.Budget.Time)
 	p.expect(c.Checkpoint.Steps >= 0 && c.Checkpoint.Time >= 0, "checkpoint: steps %d and time %s cannot be negative",
 		c.Checkpoint.Steps, c.Checkpoint.Time)

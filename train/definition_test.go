@@ -32,7 +32,7 @@ budget: {time: 15m}
 	require.Equal(t, []string{"clips", "more/*.mp4"}, c.Data.Footage.Paths)
 	require.True(t, c.Data.Footage.RedistributableOnly)
 	require.Equal(t, 2.0, c.Data.Footage.Weight)
-	require.Equal(t, 15*time.Minute, c.Budget.Time)
+	require.Equal(t, BudgetConfig{Time: 15 * time.Minute}, c.Budget, "a time alone is not cut short by a default of steps")
 	require.Equal(t, d.Objective.JEPA, c.Objective.JEPA)
 	require.Equal(t, d.Objective.SIGReg.Rows, c.Objective.SIGReg.Rows)
 }
@@ -101,7 +101,7 @@ func TestSettingsThatCannotWorkAreToldByKey(t *testing.T) {
 		"negative weight":   {func(c *Config) { c.Objective.SIGReg.Weight = -1 }, "objective.sigreg.weight is -1"},
 		"nothing to see":    {func(c *Config) { c.Data.Scenes.Weight = 0 }, "there is nothing to learn from"},
 		"digits":            {func(c *Config) { c.Data.Digits.Weight = 1 }, "data.digits.path is empty"},
-		"no budget":         {func(c *Config) { c.Budget = BudgetConfig{} }, "budget: give steps, time or both"},
+		"negative budget":   {func(c *Config) { c.Budget.Time = -time.Second }, "budget: steps 1000 and time -1s cannot be negative"},
 		"telemetry":         {func(c *Config) { c.Telemetry.Every = 0 }, "telemetry.every is 0"},
 		"manifest": {func(c *Config) {
 			c.Data.Footage.Paths, c.Data.Footage.RedistributableOnly = []string{"a"}, true

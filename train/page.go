@@ -68,7 +68,7 @@ func (r *record) page(c *Config, s *state, width int) ([]byte, error) {
 // charts are all there is to see, what matters most first.
 func (r *record) charts(c *Config, width int) []chart {
 	charts := []chart{
-		r.chart("Loss and its terms", "each without its weight", true, r.named("loss", "term_")...),
+		r.chart("Loss", "the weighted sum", false, r.named("loss")...),
 		r.chart("Prediction (solid) against persistence (dashed)", "distance to what came, by horizon; the prediction is to be below", false,
 			r.named("prediction_", "persistence_")...),
 		r.chart("Prediction over persistence", "below 1 something was learned about what comes", false, r.ratios("")...),
@@ -80,6 +80,9 @@ func (r *record) charts(c *Config, width int) []chart {
 		r.chart("Length of the gradient", "before it is cut", true, r.named("gradient_norm")...),
 		r.chart("Learning rate", "", false, r.named("rate")...),
 		r.chart("Windows per second", "", false, r.named("windows_per_second")...),
+	}
+	for _, term := range r.named("term_") { // one each: their sizes differ, and some are below 0
+		charts = append(charts, r.chart("Term: "+term.Label, "without its weight", false, term))
 	}
 	for i := range charts {
 		switch {

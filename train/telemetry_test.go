@@ -49,7 +49,8 @@ func TestTelemetryGoesOnWhereTheCheckpointIs(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	require.Len(t, lines, 5)
 	require.Equal(t, "step,seconds,rate,momentum,loss,term_jepa,gradient_norm,deviation,covariance,rank_encoder,rank_predictor,"+
-		"prediction_0.125s,persistence_0.125s,moving_prediction_0.125s,moving_persistence_0.125s,prediction_0.25s,persistence_0.25s,windows_per_second", lines[0])
+		"prediction_0.125s,persistence_0.125s,moving_prediction_0.125s,moving_persistence_0.125s,prediction_0.25s,persistence_0.25s,"+
+		"windows_per_second", lines[0])
 
 	r, err = openRecord(path, 0)
 	require.NoError(t, err)
@@ -74,7 +75,7 @@ func TestPageNeedsNothingElseAndShowsEveryCurve(t *testing.T) {
 	require.NoError(t, err)
 	text := string(page)
 	require.NotRegexp(t, `(?i)(src|href)=|https?://|@import|url\(`, text)
-	require.Equal(t, 10, strings.Count(text, "<svg "))
+	require.Equal(t, 11, strings.Count(text, "<svg "))
 	require.Contains(t, text, "&lt;lobby&gt;")
 	require.Contains(t, text, "it is &lt;flat&gt;")
 	require.NotContains(t, text, "NaN")

@@ -79,7 +79,8 @@ func newRoot(a *app) *cobra.Command {
 	flags.StringVar(&a.level, "log", "warn", "what is logged on stderr: debug, info, warn, error")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return inputError("flags.unknown", err, "see --help") })
 	root.AddCommand(
-		a.demoCommand(), a.runCommand(), a.replayCommand(), a.encodeCommand(), a.trainCommand(), a.publishCommand(), a.tailCommand(),
+		a.demoCommand(), a.runCommand(), a.replayCommand(), a.encodeCommand(), a.trainCommand(), a.evalCommand(),
+		a.publishCommand(), a.tailCommand(),
 		a.lintCommand(), a.explainCommand(), a.checkCommand(), a.modelCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	return root

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/ensue-video/ensue/decode"
 	"github.com/ensue-video/ensue/encoder"
 	"github.com/ensue-video/ensue/examples/video"
+	"github.com/ensue-video/ensue/nn"
 	"github.com/ensue-video/ensue/pipelines"
 	"github.com/ensue-video/ensue/stream"
 )
@@ -25,17 +27,18 @@ const minFiles = 1024
 func (a *app) doctorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
-		Short: "say what this machine offers and what is missing: processors, FFmpeg, OpenCV, codecs, limits",
+		Short: "say what this machine offers and what is missing: processors, FFmpeg, OpenCV, oneDNN, codecs, limits",
 		Args:  cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			checks := []pipelines.Checked{
 				machine(), openFiles(), writable(),
 				{Name: "ffmpeg", OK: true, Detail: container.Version()},
 				{Name: "opencv", OK: true, Detail: gocv.OpenCVVersion()},
+				{Name: "onednn", OK: true, Detail: orNone(nn.OneDNN())},
 				{Name: "formats", OK: true, Detail: strings.Join(container.Formats(), " ")},
 				{Name: "codecs", OK: true, Detail: strings.Join(container.Codecs(), " ")},
 				{Name: "encoders", OK: true, Detail: strings.Join(encoder.Names(), " ")},
-				decodes(command),
+				decodes(command), computes(),
 			}
 			return a.sayChecks(command, checks)
 		},
@@ -72,6 +75,39 @@ func writable() pipelines.Checked {
 	}
 	_ = file.Close()
 	_ = os.Remove(file.Name())
+	return check
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "none: this program computes without it"
+	}
+	return text
+}
+
+// computes multiplies a small matrix: what learned models run on is not only there, it works.
+func computes() pipelines.Checked {
+	check := pipelines.Checked{Name: "computing"}
+	device, err := nn.Open(nn.Config{})
+	if err != nil {
+		check.Detail, check.Hint = err.Error(), "learned models need it; pixels does not"
+		return check
+	}
+	check.Detail = device.Describe()
+	err = device.Run(func() error {
+		tape := device.NewTape(nn.TapeConfig{})
+		defer tape.Close()
+		product := tape.MatMul(tape.Floats([]float32{1, 2}, 1, 2), tape.Floats([]float32{3, 4}, 2, 1), false, false)
+		if got := product.Item(); got != 11 {
+			return fmt.Errorf("1x3 + 2x4 came out as %v", got)
+		}
+		return nil
+	})
+	if err = errors.Join(err, device.Close()); err != nil {
+		check.Detail, check.Hint = err.Error(), "the oneDNN this program runs with may not be the one it was built with"
+		return check
+	}
+	check.OK = true
 	return check
 }
 

@@ -118,7 +118,7 @@ func (f trainFlags) config(command *cobra.Command, files []string) (train.Config
 	set(said("redistributable-only"), &config.Data.Footage.RedistributableOnly, f.only)
 	set(said("seed"), &config.Seed, f.seed)
 	set(said("stop-on-collapse"), &config.Collapse.Stop, f.stop)
-	if said("steps") || said("time") { // one of them replaces both of the definition
+	if said("steps") || said("time") { // together they replace both of the definition
 		config.Budget = train.BudgetConfig{Steps: f.steps, Time: f.time}
 	}
 	return config, nil

@@ -98,7 +98,8 @@ func tryPair(random *rand.Rand, kind Kind) (Pair, bool) {
 		return pair, false
 	}
 	pair.Possible, pair.Impossible = s, s.clone()
-	return pair, pair.happen(random, &paths[pair.Target])
+	ok = pair.happen(random, &paths[pair.Target])
+	return pair, ok
 }
 
 func (k Kind) layout() layout {

@@ -115,7 +115,8 @@ func Possible(random *rand.Rand) Scene {
 func drawScene(random *rand.Rand, l layout) (Scene, []path) {
 	for {
 		if s, ok := tryScene(random, l); ok {
-			return s, s.paths()
+			paths := s.paths()
+			return s, paths
 		}
 	}
 }

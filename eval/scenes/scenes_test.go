@@ -82,7 +82,7 @@ func TestHiddenEventsShowNothingAtOnce(t *testing.T) {
 // visible is the frames in which any of the target can be seen.
 func visible(s *Scene, target int) []int {
 	var frames []int
-	for frame, at := range s.tracks[target] {
+	for frame, at := range &s.tracks[target] {
 		if !at.absent && !s.hides(s.Objects[target].Radius, at.x) {
 			frames = append(frames, frame)
 		}
@@ -289,7 +289,8 @@ func TestSheetShowsEveryStepthFrame(t *testing.T) {
 	require.Equal(t, 8*(2*Side+4)+4, sheet.Bounds().Dx())
 	require.Equal(t, 2*(2*Side+4)+4, sheet.Bounds().Dy())
 	r, g, b, _ := sheet.At(4+2*Side+4, 4).RGBA() // first pixel of the second column
-	require.Equal(t, frameOf(clip, 3)[:3], []uint8{uint8(r >> 8), uint8(g >> 8), uint8(b >> 8)})
+	got := []uint8{uint8(r >> 8), uint8(g >> 8), uint8(b >> 8)}
+	require.Equal(t, frameOf(clip, 3)[:3], got)
 }
 
 func BenchmarkPossible(b *testing.B) {

@@ -22,6 +22,15 @@ type NormGrad struct {
 	AccumulateX, AccumulateW, AccumulateB bool
 }
 
+// Product are the arguments of y [M, N] = x [M, K] w [K, N]. W was laid out by Pack; X is rows, or with Panels was laid out by PackRows.
+// Bias [N] may be nil. Sum adds what Y held before; GELU comes last.
+// A row of Y depends on its row of X only, bit for bit: not on M, not on the number of threads.
+type Product struct {
+	Y, X, W, Bias     []float32
+	M, N, K           int
+	Panels, Sum, GELU bool
+}
+
 // Rope are the arguments of rotary position embedding, in place: y[j] = x[j] Cos[t][j] + x[Partner[j]] Sin[t][j].
 // Token t of X starts at t*Stride; heads of width D follow each other from there. Tokens t and t+Period share a row of the tables.
 // One of X and X16 (bfloat16) is set. Backward applies the transposed map.

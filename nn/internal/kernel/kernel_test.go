@@ -443,8 +443,12 @@ func TestCellsAgreeWithTheReference(t *testing.T) {
 					part.reference(want)
 					part.kernel(s, got)
 					for i, pair := range [][2][]float32{
-						{want.Y, got.Y}, {want.Kept, got.Kept},
-						{want.DIn, got.DIn}, {want.DHidden, got.DHidden}, {want.DGates, got.DGates}, {want.DH, got.DH},
+						{want.Y, got.Y},
+						{want.Kept, got.Kept},
+						{want.DIn, got.DIn},
+						{want.DHidden, got.DHidden},
+						{want.DGates, got.DGates},
+						{want.DH, got.DH},
 					} {
 						if pair[0] != nil {
 							near(t, pair[0], pair[1], 1e-6)

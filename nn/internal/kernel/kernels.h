@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "team.h"
+
 // Columns of keys that are worked on at a time. A multiple of the widest vector.
 enum { ENSUE_KEYS = 128 };
 // Rows of queries that are worked on at a time.
@@ -140,8 +142,18 @@ typedef struct {
   void (*attention_grad)(const ensue_attention_grad *, float *work, long item);
   void (*unfold)(const ensue_unfold *, long first, long last);
   void (*fold)(const ensue_unfold *, long first, long last);
+  long tile_rows, tile_columns; // of a product
+  void (*product)(const ensue_product *, long first, long last, long from, long to);
+  void (*pack)(const ensue_pack *, long first, long last);
+  void (*pack_rows)(const ensue_pack *, long first, long last);
   void (*cell[6])(const ensue_cell *, long first, long last);
 } ensue_isa;
+
+// What kernels run on.
+typedef struct {
+  const ensue_isa *isa;
+  ensue_team *team;
+} ensue_set;
 
 // The parts of a cell, forward and backward.
 enum { ENSUE_GATES, ENSUE_RESET, ENSUE_BLEND, ENSUE_GATES_GRAD, ENSUE_RESET_GRAD, ENSUE_BLEND_GRAD };
@@ -156,25 +168,30 @@ long ensue_attention_pack_size(const ensue_attention *);
 long ensue_attention_work_size(const ensue_attention *);
 long ensue_attention_grad_work_size(const ensue_attention *);
 
-// Parallel forms, on the calling thread's OpenMP team.
-void ensue_norm_run(const ensue_isa *, const ensue_norm *, long rows);
-void ensue_norm_grad_run(const ensue_isa *, const ensue_norm_grad *, const ensue_norm_weight_grad *, long rows);
-void ensue_gelu_run(const ensue_isa *, float *y, const float *x, long n);
-void ensue_gelu_grad_run(const ensue_isa *, float *dx, const float *x, const float *dy, int accumulate, long n);
-void ensue_column_sum_run(const ensue_isa *, float *sum, const float *x, int accumulate, long rows, long n);
-void ensue_add_run(const ensue_isa *, float *y, const float *a, const float *b, long n);
-void ensue_axpy_run(const ensue_isa *, float *y, const float *x, float a, long n);
-void ensue_lerp_run(const ensue_isa *, float *y, const float *x, float keep, long n);
-double ensue_sum_squares_run(const ensue_isa *, const float *x, long n);
-void ensue_adamw_run(const ensue_isa *, const ensue_adamw *, long n);
-void ensue_narrow_run(const ensue_isa *, uint16_t *y, const float *x, long n);
-void ensue_widen_run(const ensue_isa *, float *y, const uint16_t *x, long n);
-void ensue_rope_run(const ensue_isa *, const ensue_rope *, long tokens);
-void ensue_attention_run(const ensue_isa *, const ensue_attention *);
-void ensue_attention_grad_run(const ensue_isa *, const ensue_attention_grad *);
-void ensue_unfold_run(const ensue_isa *, const ensue_unfold *);
-void ensue_fold_run(const ensue_isa *, const ensue_unfold *);
-void ensue_cell_run(const ensue_isa *, const ensue_cell *, int part, long rows);
-void ensue_set_threads(int threads);
+// Parallel forms, on a team (NULL: the calling thread alone).
+void ensue_norm_run(ensue_set, const ensue_norm *, long rows);
+void ensue_norm_grad_run(ensue_set, const ensue_norm_grad *, const ensue_norm_weight_grad *, long rows);
+void ensue_gelu_run(ensue_set, float *y, const float *x, long n);
+void ensue_gelu_grad_run(ensue_set, float *dx, const float *x, const float *dy, int accumulate, long n);
+void ensue_column_sum_run(ensue_set, float *sum, const float *x, int accumulate, long rows, long n);
+void ensue_add_run(ensue_set, float *y, const float *a, const float *b, long n);
+void ensue_axpy_run(ensue_set, float *y, const float *x, float a, long n);
+void ensue_lerp_run(ensue_set, float *y, const float *x, float keep, long n);
+double ensue_sum_squares_run(ensue_set, const float *x, long n);
+void ensue_adamw_run(ensue_set, const ensue_adamw *, long n);
+void ensue_narrow_run(ensue_set, uint16_t *y, const float *x, long n);
+void ensue_widen_run(ensue_set, float *y, const uint16_t *x, long n);
+void ensue_rope_run(ensue_set, const ensue_rope *, long tokens);
+void ensue_attention_run(ensue_set, const ensue_attention *);
+void ensue_attention_grad_run(ensue_set, const ensue_attention_grad *);
+void ensue_unfold_run(ensue_set, const ensue_unfold *);
+void ensue_fold_run(ensue_set, const ensue_unfold *);
+void ensue_cell_run(ensue_set, const ensue_cell *, int part, long rows);
+// Floats that packed weights [k, n], or packed rows [k, m], take.
+long ensue_pack_size(const ensue_isa *, long k, long n);
+long ensue_pack_rows_size(const ensue_isa *, long k, long m);
+void ensue_pack_run(ensue_set, const ensue_pack *);
+void ensue_pack_rows_run(ensue_set, const ensue_pack *);
+void ensue_product_run(ensue_set, const ensue_product *);
 
 #endif

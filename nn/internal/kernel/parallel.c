@@ -1,10 +1,8 @@
 //go:build cgo && linux && !purego
 
-// Cuts the work of a kernel into ranges for the calling thread's OpenMP team, and picks the table of the processor.
-// The ranges depend on the sizes only where the order of a sum could, so results do not change with the number of threads.
+// Cuts the work of a kernel into ranges for a team of threads, and picks the table of the processor.
+// The ranges depend on the sizes only, so results do not change with the number of threads.
 #include "isa.h"
-
-#include <omp.h>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -40,92 +38,225 @@ int ensue_fast_bfloat16(void) {
 #endif
 }
 
-void ensue_set_threads(int threads) { omp_set_num_threads(threads); }
-
 static long chunks(long n, long grain) { return (n + grain - 1) / grain; }
 static long least(long a, long b) { return a < b ? a : b; }
+static long most(long a, long b) { return a > b ? a : b; }
 
-// Runs `call` for the ranges [first, last) of n, `grain` each.
-#define RANGES(n, grain, worth, call)                                   \
-  do {                                                                  \
-    const long n_ = (n), grain_ = (grain), count_ = chunks(n_, grain_); \
-    const int worth_ = (worth);                                         \
-    _Pragma("omp parallel for schedule(static) if (worth_)")            \
-    for (long i_ = 0; i_ < count_; i_++) {                              \
-      const long first = i_ * grain_, last = least(n_, first + grain_); \
-      call;                                                             \
-    }                                                                   \
-  } while (0)
+// A kernel over the ranges [first, last) of n, `grain` each; a thread takes `each` of them at a time.
+typedef void part(const ensue_isa *, const void *, long first, long last);
+typedef struct {
+  part *call;
+  const ensue_isa *isa;
+  const void *a;
+  long n, grain, each;
+} ranges;
+
+static void take_ranges(const void *job, long item, int thread) {
+  const ranges *r = job;
+  (void)thread;
+  const long end = least(r->n, (item + 1) * r->each * r->grain);
+  for (long first = item * r->each * r->grain; first < end; first += r->grain) r->call(r->isa, r->a, first, least(end, first + r->grain));
+}
+
+// Items a thread: enough that none waits long for another at the end.
+enum { SHARES = 6 };
+
+static void run_ranges(ensue_set on, part *call, const void *a, long n, long grain, int worth) {
+  ranges r = {call, on.isa, a, n, grain, 1};
+  const long count = chunks(n, grain);
+  r.each = most(1, count / (SHARES * ensue_team_size(on.team)));
+  ensue_team_run(worth ? on.team : NULL, take_ranges, &r, chunks(count, r.each));
+}
 
 static long rows_per_range(long n) { return n >= GRAIN ? 1 : GRAIN / (n > 0 ? n : 1); }
 
-void ensue_norm_run(const ensue_isa *isa, const ensue_norm *a, long rows) {
-  RANGES(rows, rows_per_range(a->n), rows * a->n > SMALL, isa->norm(a, first, last));
+static void norm_part(const ensue_isa *isa, const void *a, long first, long last) { isa->norm(a, first, last); }
+static void norm_grad_part(const ensue_isa *isa, const void *a, long first, long last) { isa->norm_grad(a, first, last); }
+static void norm_weight_grad_part(const ensue_isa *isa, const void *a, long first, long last) { isa->norm_weight_grad(a, first, last); }
+
+void ensue_norm_run(ensue_set on, const ensue_norm *a, long rows) {
+  run_ranges(on, norm_part, a, rows, rows_per_range(a->n), rows * a->n > SMALL);
 }
 
-void ensue_norm_grad_run(const ensue_isa *isa, const ensue_norm_grad *x, const ensue_norm_weight_grad *w, long rows) {
-  if (x) RANGES(rows, rows_per_range(x->n), rows * x->n > SMALL, isa->norm_grad(x, first, last));
-  if (w) RANGES(w->n, 64, w->rows * w->n > SMALL, isa->norm_weight_grad(w, first, last));
+void ensue_norm_grad_run(ensue_set on, const ensue_norm_grad *x, const ensue_norm_weight_grad *w, long rows) {
+  if (x) run_ranges(on, norm_grad_part, x, rows, rows_per_range(x->n), rows * x->n > SMALL);
+  if (w) run_ranges(on, norm_weight_grad_part, w, w->n, 64, w->rows * w->n > SMALL);
 }
 
-void ensue_gelu_run(const ensue_isa *isa, float *y, const float *x, long n) {
-  RANGES(n, GRAIN, n > SMALL, isa->gelu(y + first, x + first, last - first));
+// Kernels over flat arrays.
+typedef struct {
+  float *y;
+  uint16_t *y16;
+  const float *a, *b;
+  const uint16_t *a16;
+  float scale;
+  int accumulate;
+  long rows, n;
+} flat;
+
+static void gelu_part(const ensue_isa *isa, const void *v, long first, long last) {
+  const flat *f = v;
+  isa->gelu(f->y + first, f->a + first, last - first);
+}
+static void gelu_grad_part(const ensue_isa *isa, const void *v, long first, long last) {
+  const flat *f = v;
+  isa->gelu_grad(f->y + first, f->a + first, f->b + first, f->accumulate, last - first);
+}
+static void column_sum_part(const ensue_isa *isa, const void *v, long first, long last) {
+  const flat *f = v;
+  isa->column_sum(f->y, f->a, f->accumulate, f->rows, f->n, first, last);
+}
+static void add_part(const ensue_isa *isa, const void *v, long first, long last) {
+  const flat *f = v;
+  isa->add(f->y + first, f->a + first, f->b + first, last - first);
+}
+static void axpy_part(const ensue_isa *isa, const void *v, long first, long last) {
+  const flat *f = v;
+  isa->axpy(f->y + first, f->a + first, f->scale, last - first);
+}
+static void lerp_part(const ensue_isa *isa, const void *v, long first, long last) {
+  const flat *f = v;
+  isa->lerp(f->y + first, f->a + first, f->scale, last - first);
+}
+static void narrow_part(const ensue_isa *isa, const void *v, long first, long last) {
+  const flat *f = v;
+  isa->narrow(f->y16 + first, f->a + first, last - first);
+}
+static void widen_part(const ensue_isa *isa, const void *v, long first, long last) {
+  const flat *f = v;
+  isa->widen(f->y + first, f->a16 + first, last - first);
+}
+static void run_flat(ensue_set on, part *call, const flat *f, long n) { run_ranges(on, call, f, n, GRAIN, n > SMALL); }
+
+void ensue_gelu_run(ensue_set on, float *y, const float *x, long n) {
+  run_flat(on, gelu_part, &(flat){.y = y, .a = x}, n);
 }
 
-void ensue_gelu_grad_run(const ensue_isa *isa, float *dx, const float *x, const float *dy, int accumulate, long n) {
-  RANGES(n, GRAIN, n > SMALL, isa->gelu_grad(dx + first, x + first, dy + first, accumulate, last - first));
+void ensue_gelu_grad_run(ensue_set on, float *dx, const float *x, const float *dy, int accumulate, long n) {
+  run_flat(on, gelu_grad_part, &(flat){.y = dx, .a = x, .b = dy, .accumulate = accumulate}, n);
 }
 
-void ensue_column_sum_run(const ensue_isa *isa, float *sum, const float *x, int accumulate, long rows, long n) {
-  RANGES(n, 64, rows * n > SMALL, isa->column_sum(sum, x, accumulate, rows, n, first, last));
+void ensue_column_sum_run(ensue_set on, float *sum, const float *x, int accumulate, long rows, long n) {
+  flat f = {.y = sum, .a = x, .accumulate = accumulate, .rows = rows, .n = n};
+  run_ranges(on, column_sum_part, &f, n, 64, rows * n > SMALL);
 }
 
-void ensue_add_run(const ensue_isa *isa, float *y, const float *a, const float *b, long n) {
-  RANGES(n, GRAIN, n > SMALL, isa->add(y + first, a + first, b + first, last - first));
+void ensue_add_run(ensue_set on, float *y, const float *a, const float *b, long n) {
+  run_flat(on, add_part, &(flat){.y = y, .a = a, .b = b}, n);
 }
 
-void ensue_axpy_run(const ensue_isa *isa, float *y, const float *x, float a, long n) {
-  RANGES(n, GRAIN, n > SMALL, isa->axpy(y + first, x + first, a, last - first));
+void ensue_axpy_run(ensue_set on, float *y, const float *x, float a, long n) {
+  run_flat(on, axpy_part, &(flat){.y = y, .a = x, .scale = a}, n);
 }
 
-void ensue_lerp_run(const ensue_isa *isa, float *y, const float *x, float keep, long n) {
-  RANGES(n, GRAIN, n > SMALL, isa->lerp(y + first, x + first, keep, last - first));
+void ensue_lerp_run(ensue_set on, float *y, const float *x, float keep, long n) {
+  run_flat(on, lerp_part, &(flat){.y = y, .a = x, .scale = keep}, n);
 }
 
-double ensue_sum_squares_run(const ensue_isa *isa, const float *x, long n) {
-  return isa->sum_squares(x, n); // one thread: the order of the sum is the result
+double ensue_sum_squares_run(ensue_set on, const float *x, long n) {
+  return on.isa->sum_squares(x, n); // one thread: the order of the sum is the result
 }
 
-void ensue_adamw_run(const ensue_isa *isa, const ensue_adamw *a, long n) {
-  RANGES(n, GRAIN, n > SMALL, isa->adamw(a, first, last));
+static void adamw_part(const ensue_isa *isa, const void *a, long first, long last) { isa->adamw(a, first, last); }
+
+void ensue_adamw_run(ensue_set on, const ensue_adamw *a, long n) { run_ranges(on, adamw_part, a, n, GRAIN, n > SMALL); }
+
+void ensue_narrow_run(ensue_set on, uint16_t *y, const float *x, long n) {
+  run_flat(on, narrow_part, &(flat){.y16 = y, .a = x}, n);
 }
 
-void ensue_narrow_run(const ensue_isa *isa, uint16_t *y, const float *x, long n) {
-  RANGES(n, GRAIN, n > SMALL, isa->narrow(y + first, x + first, last - first));
+void ensue_widen_run(ensue_set on, float *y, const uint16_t *x, long n) {
+  run_flat(on, widen_part, &(flat){.y = y, .a16 = x}, n);
 }
 
-void ensue_widen_run(const ensue_isa *isa, float *y, const uint16_t *x, long n) {
-  RANGES(n, GRAIN, n > SMALL, isa->widen(y + first, x + first, last - first));
-}
+static void rope_part(const ensue_isa *isa, const void *a, long first, long last) { isa->rope(a, first, last); }
 
-void ensue_rope_run(const ensue_isa *isa, const ensue_rope *a, long tokens) {
+void ensue_rope_run(ensue_set on, const ensue_rope *a, long tokens) {
   const long n = a->heads * a->d;
-  RANGES(tokens, rows_per_range(n), tokens * n > SMALL, isa->rope(a, first, last));
+  run_ranges(on, rope_part, a, tokens, rows_per_range(n), tokens * n > SMALL);
 }
 
-void ensue_unfold_run(const ensue_isa *isa, const ensue_unfold *a) {
+static void unfold_part(const ensue_isa *isa, const void *a, long first, long last) { isa->unfold(a, first, last); }
+static void fold_part(const ensue_isa *isa, const void *a, long first, long last) { isa->fold(a, first, last); }
+
+void ensue_unfold_run(ensue_set on, const ensue_unfold *a) {
   const long rows = a->batch * a->out[0] * a->out[1], window = a->kernel[0] * a->kernel[1] * a->kernel[2] * a->c;
   const long size = a->out[2] * window;
-  RANGES(rows, rows_per_range(size), rows * size > SMALL, isa->unfold(a, first, last));
+  run_ranges(on, unfold_part, a, rows, rows_per_range(size), rows * size > SMALL);
 }
 
-void ensue_fold_run(const ensue_isa *isa, const ensue_unfold *a) {
+void ensue_fold_run(ensue_set on, const ensue_unfold *a) {
   const long size = a->in[0] * a->in[1] * a->in[2] * a->c;
-  RANGES(a->batch, 1, a->batch * size > SMALL, isa->fold(a, first, last));
+  run_ranges(on, fold_part, a, a->batch, 1, a->batch * size > SMALL);
 }
 
-void ensue_cell_run(const ensue_isa *isa, const ensue_cell *a, int part, long rows) {
-  RANGES(rows, rows_per_range(a->n), rows * a->n > SMALL, isa->cell[part](a, first, last));
+typedef struct {
+  const ensue_cell *cell;
+  int part;
+} cell_job;
+
+static void cell_part(const ensue_isa *isa, const void *v, long first, long last) {
+  const cell_job *j = v;
+  isa->cell[j->part](j->cell, first, last);
+}
+
+void ensue_cell_run(ensue_set on, const ensue_cell *a, int part, long rows) {
+  run_ranges(on, cell_part, &(cell_job){a, part}, rows, rows_per_range(a->n), rows * a->n > SMALL);
+}
+
+static void pack_part(const ensue_isa *isa, const void *a, long first, long last) { isa->pack(a, first, last); }
+static void pack_rows_part(const ensue_isa *isa, const void *a, long first, long last) { isa->pack_rows(a, first, last); }
+
+long ensue_pack_size(const ensue_isa *isa, long k, long n) { return chunks(n, isa->tile_columns) * isa->tile_columns * k; }
+long ensue_pack_rows_size(const ensue_isa *isa, long k, long m) { return chunks(m, isa->tile_rows) * isa->tile_rows * k; }
+
+void ensue_pack_run(ensue_set on, const ensue_pack *a) {
+  run_ranges(on, pack_part, a, chunks(a->n, on.isa->tile_columns), 1, a->n * a->k > SMALL);
+}
+
+void ensue_pack_rows_run(ensue_set on, const ensue_pack *a) {
+  run_ranges(on, pack_rows_part, a, chunks(a->n, on.isa->tile_rows), 1, a->n * a->k > SMALL);
+}
+
+// How a product is cut: blocks of rows, and groups of panels of columns.
+typedef struct {
+  const ensue_isa *isa;
+  const ensue_product *p;
+  long rows, groups, panels;
+} cuts;
+
+// Rows of x that stay in a core's cache beside a panel of weights, in floats.
+enum { ROWS_FLOATS = 1 << 17 };
+// Multiply-adds that are worth an item of their own.
+enum { ITEM = 1 << 20 };
+
+static cuts cut(ensue_set on, const ensue_product *p) {
+  const long tile = on.isa->tile_rows, panels = chunks(p->n, on.isa->tile_columns), threads = ensue_team_size(on.team);
+  const long depth = most(1, ensue_depth_block(p->k)), fit = most(tile, ROWS_FLOATS / depth / tile * tile);
+  cuts c = {on.isa, p, 0, 1, panels};
+  long blocks = chunks(p->m, fit);
+  c.rows = chunks(chunks(p->m, blocks), tile) * tile;
+  blocks = chunks(p->m, c.rows);
+  // Several items a thread, as long as each is worth the asking.
+  const long wish = most(1, least(SHARES * threads, (long)((double)p->m * p->n * p->k / ITEM)));
+  c.groups = least(panels, chunks(wish, blocks));
+  c.panels = chunks(panels, c.groups);
+  c.groups = chunks(panels, c.panels);
+  return c;
+}
+
+static void product_item(const void *job, long item, int thread) {
+  const cuts *c = job;
+  (void)thread;
+  const long row = item / c->groups * c->rows, panel = item % c->groups * c->panels;
+  const long panels = chunks(c->p->n, c->isa->tile_columns);
+  c->isa->product(c->p, row, least(c->p->m, row + c->rows), panel, least(panels, panel + c->panels));
+}
+
+void ensue_product_run(ensue_set on, const ensue_product *p) {
+  if (p->m <= 0 || p->n <= 0) return;
+  cuts c = cut(on, p);
+  ensue_team_run(on.team, product_item, &c, chunks(p->m, c.rows) * c.groups);
 }
 
 static long padded(long d) { return (d + ENSUE_PAD - 1) / ENSUE_PAD * ENSUE_PAD; }
@@ -151,23 +282,39 @@ long ensue_attention_grad_work_size(const ensue_attention *a) {
   return padded_keys(a) * (2 * a->d + 3 * padded(a->d)) + ENSUE_QUERIES * (3 * padded(a->d) + 2 * ENSUE_KEYS) + ENSUE_PAD;
 }
 
-void ensue_attention_run(const ensue_isa *isa, const ensue_attention *a) {
-  const long items = a->batch * a->heads, tiles = ensue_attention_tiles(a), work = ensue_attention_work_size(a);
-  const int parallel = items * a->nq * a->nk * a->d > 16 * SMALL;
-#pragma omp parallel if (parallel)
-  {
-    float *mine = a->work + omp_get_thread_num() * work;
-#pragma omp for schedule(dynamic, 1)
-    for (long i = 0; i < items; i++) isa->attention_pack(a, i);
-    // Later tiles see more keys: start with them, so that the threads finish together.
-#pragma omp for schedule(dynamic, 1)
-    for (long i = items * tiles - 1; i >= 0; i--) isa->attention_tile(a, mine, i % items, i / items);
-  }
+typedef struct {
+  const ensue_isa *isa;
+  const ensue_attention *a;
+  const ensue_attention_grad *g;
+  long items, tiles, work;
+} attention_job;
+
+static void pack_item(const void *job, long item, int thread) {
+  const attention_job *j = job;
+  (void)thread;
+  j->isa->attention_pack(j->a, item);
 }
 
-void ensue_attention_grad_run(const ensue_isa *isa, const ensue_attention_grad *g) {
-  const long items = g->f.batch * g->f.heads, work = ensue_attention_grad_work_size(&g->f);
-  const int parallel = items * g->f.nq * g->f.nk * g->f.d > 16 * SMALL;
-#pragma omp parallel for schedule(dynamic, 1) if (parallel)
-  for (long i = 0; i < items; i++) isa->attention_grad(g, g->f.work + omp_get_thread_num() * work, i);
+static void tile_item(const void *job, long item, int thread) {
+  const attention_job *j = job;
+  // Later tiles see more keys: start with them, so that the threads finish together.
+  const long i = j->items * j->tiles - 1 - item;
+  j->isa->attention_tile(j->a, j->a->work + thread * j->work, i % j->items, i / j->items);
+}
+
+void ensue_attention_run(ensue_set on, const ensue_attention *a) {
+  const attention_job j = {on.isa, a, NULL, a->batch * a->heads, ensue_attention_tiles(a), ensue_attention_work_size(a)};
+  ensue_team *team = j.items * a->nq * a->nk * a->d > 16 * SMALL ? on.team : NULL;
+  ensue_team_run(team, pack_item, &j, j.items);
+  ensue_team_run(team, tile_item, &j, j.items * j.tiles);
+}
+
+static void grad_item(const void *job, long item, int thread) {
+  const attention_job *j = job;
+  j->isa->attention_grad(j->g, j->a->work + thread * j->work, item);
+}
+
+void ensue_attention_grad_run(ensue_set on, const ensue_attention_grad *g) {
+  const attention_job j = {on.isa, &g->f, g, g->f.batch * g->f.heads, 0, ensue_attention_grad_work_size(&g->f)};
+  ensue_team_run(j.items * g->f.nq * g->f.nk * g->f.d > 16 * SMALL ? on.team : NULL, grad_item, &j, j.items);
 }

@@ -22,8 +22,17 @@ func (Set) Name() string { return "go" }
 // FastBFloat16 tells whether the processor multiplies bfloat16 faster than float32.
 func FastBFloat16() bool { return false }
 
-// SetThreads does nothing: these kernels use the calling goroutine.
-func SetThreads(int) {}
+// Team is nothing: these kernels use the calling goroutine.
+type Team struct{}
+
+// OpenTeam returns a team of one.
+func OpenTeam(int) (*Team, error) { return &Team{}, nil }
+
+// Close does nothing.
+func (*Team) Close() {}
+
+// On returns the same kernels.
+func (s Set) On(*Team) Set { return s }
 
 // Norm computes LayerNorm.
 func (Set) Norm(a *Norm) { norm(a) }
@@ -99,3 +108,18 @@ func (Set) CellBlend(a *Cell) { cellBlend(a) }
 
 // CellBlendGrad adds its gradient to DIn, DHidden, DGates and DH.
 func (Set) CellBlendGrad(a *Cell) { cellBlendGrad(a) }
+
+// PackSize is how many floats Pack writes for weights [k, n].
+func (Set) PackSize(k, n int) int { return k * n }
+
+// Pack lays weights w [k, n] out for Product. They are stored as rows of n, or of k with transposed.
+func (Set) Pack(to, w []float32, k, n int, transposed bool) { pack(to, w, k, n, transposed) }
+
+// PackRowsSize is how many floats PackRows writes.
+func (Set) PackRowsSize(k, m int) int { return k * m }
+
+// PackRows lays x [k, m] out as the rows of a Product with Panels, which are the columns of x.
+func (Set) PackRows(to, x []float32, _, _ int) { copy(to, x) }
+
+// Product multiplies matrices.
+func (Set) Product(a *Product) { product(a) }

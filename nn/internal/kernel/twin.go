@@ -98,3 +98,27 @@ func cellReset(a *Cell)     { a.reference().Reset() }
 func cellResetGrad(a *Cell) { a.reference().ResetGrad() }
 func cellBlend(a *Cell)     { a.reference().Blend() }
 func cellBlendGrad(a *Cell) { a.reference().BlendGrad() }
+
+func pack(to, w []float32, k, n int, transposed bool) {
+	if !transposed {
+		copy(to, w[:k*n])
+		return
+	}
+	for c := range n {
+		for r := range k {
+			to[r*n+c] = w[c*k+r]
+		}
+	}
+}
+
+// product takes weights as pack left them, and rows in panels as columns.
+func product(a *Product) {
+	keep := float32(0)
+	if a.Sum {
+		keep = 1
+	}
+	reference.MatMul(a.Y, a.X, a.W, a.Bias, a.M, a.N, a.K, a.Panels, false, keep)
+	if a.GELU {
+		reference.GELU(a.Y[:a.M*a.N], a.Y[:a.M*a.N])
+	}
+}

@@ -3,12 +3,13 @@
 package onednn
 
 /*
-#cgo CFLAGS: -O2 -std=gnu11 -Wall
-#cgo LDFLAGS: -ldnnl
+#cgo CFLAGS: -O2 -std=gnu11 -Wall -fopenmp
+#cgo LDFLAGS: -ldnnl -lgomp
 #cgo noescape ensue_matmul_run
 #cgo nocallback ensue_matmul_run
 #cgo noescape ensue_weights_fill
 #cgo nocallback ensue_weights_fill
+#include <omp.h>
 #include <stdlib.h>
 #include "matmul.h"
 */
@@ -43,6 +44,9 @@ type product struct {
 	c    *C.ensue_matmul
 	used uint64
 }
+
+// SetThreads sets how many OpenMP threads oneDNN uses for the calling OS thread.
+func SetThreads(n int) { C.omp_set_num_threads(C.int(n)) }
 
 // New opens oneDNN. scratch returns memory that stays untouched until the next call of it.
 func New(scratch func(floats int) []float32) (*Engine, error) {

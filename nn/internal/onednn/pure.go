@@ -12,6 +12,9 @@ type Engine struct {
 	scratch func(floats int) []float32
 }
 
+// SetThreads does nothing: the loops use the calling goroutine.
+func SetThreads(int) {}
+
 // New returns an Engine. scratch returns memory that stays untouched until the next call of it.
 func New(scratch func(floats int) []float32) (*Engine, error) { return &Engine{scratch}, nil }
 

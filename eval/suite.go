@@ -1,0 +1,131 @@
+package eval
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ensue-video/ensue/eval/negatives"
+	"github.com/ensue-video/ensue/nn"
+	"github.com/ensue-video/ensue/predictor"
+	"github.com/ensue-video/ensue/train"
+)
+
+// ContinuationSuite is the whole of `ensue eval continuation`: which sources are compared, what their energies are learned from, and on
+// what they are judged.
+type ContinuationSuite struct {
+	// Sources are judged by their raw energies and maps.
+	Sources []*Source
+	// Combinations are the sources, by name, whose statistics stand side by side in a learned energy.
+	Combinations [][]string
+	// Augmented is the recipe of the heads' windows, Head that of the heads; LeaveOneOut also trains a head without each kind.
+	Augmented   AugmentedConfig
+	Head        predictor.HeadConfig
+	LeaveOneOut bool
+	Seed        uint64
+	// Progress, which may be nil, is told what is being done and how much of it; calls do not overlap.
+	Progress func(what string, done, total int)
+}
+
+// Learned are the energies of a combination.
+type Learned struct {
+	// Name is the combination's: the names of its sources with + between them.
+	Name    string
+	Sources []string
+	*Energies
+}
+
+// Learn fits the energies of every combination on footage.
+func (s *ContinuationSuite) Learn(ctx context.Context, device *nn.Device, footage *train.Footage) ([]Learned, error) {
+	needed := s.needed()
+	w := FindWindows(footage)
+	natural, err := Measure(ctx, w, needed, nil, s.Seed, s.tell("genuine windows"))
+	if err != nil {
+		return nil, err
+	}
+	varied, err := MeasureAugmented(ctx, footage, needed, s.Augmented, s.tell("varied windows"))
+	if err != nil {
+		return nil, err
+	}
+	config := FitConfig{Head: s.Head}
+	if s.LeaveOneOut {
+		config.LeaveOut = s.Augmented.Kinds
+	}
+	var learned []Learned
+	for i, names := range s.Combinations {
+		energies, err := Fit(ctx, device, natural, varied, indexes(needed, names), config)
+		if err != nil {
+			return nil, fmt.Errorf("learning the energy of %s: %w", strings.Join(names, " + "), err)
+		}
+		energies.Sources = indexes(s.Sources, names) // where they are judged
+		learned = append(learned, Learned{Name: strings.Join(names, " + "), Sources: names, Energies: energies})
+		s.tell("energies")(i+1, len(s.Combinations))
+	}
+	return learned, nil
+}
+
+// Judge measures footage and makes the table: raw energies first, then learned ones.
+func (s *ContinuationSuite) Judge(ctx context.Context, footage *train.Footage, learned []Learned) (*Continuation, error) {
+	w := FindWindows(footage)
+	measured, err := Measure(ctx, w, s.Sources, append(negatives.Kinds(), negatives.Brightness), s.Seed, s.tell("windows"))
+	if err != nil {
+		return nil, err
+	}
+	var scores []Score
+	for i, source := range s.Sources {
+		scores = append(scores, Raw(source.Name, i))
+	}
+	for _, l := range learned {
+		scores = append(scores, l.Scores(l.Name)...)
+	}
+	return NewContinuation(w, measured, s.Sources, scores, s.Seed)
+}
+
+// needed are the sources that any combination uses.
+func (s *ContinuationSuite) needed() []*Source {
+	var needed []*Source
+	for _, source := range s.Sources {
+		if slices.ContainsFunc(s.Combinations, func(names []string) bool { return slices.Contains(names, source.Name) }) {
+			needed = append(needed, source)
+		}
+	}
+	return needed
+}
+
+func (s *ContinuationSuite) tell(what string) func(done, total int) {
+	return func(done, total int) {
+		if s.Progress != nil {
+			s.Progress(what, done, total)
+		}
+	}
+}
+
+// indexes are where sources of these names are.
+func indexes(sources []*Source, names []string) []int {
+	at := make([]int, 0, len(names))
+	for _, name := range names {
+		at = append(at, slices.IndexFunc(sources, func(s *Source) bool { return s.Name == name }))
+	}
+	return at
+}
+
+// Validate tells a combination that names a source there is not, or one that is no use.
+func (s *ContinuationSuite) Validate() error {
+	for _, names := range s.Combinations {
+		if len(names) == 0 {
+			return errors.New("an energy of no source cannot be learned")
+		}
+		for i, at := range indexes(s.Sources, names) {
+			if at < 0 {
+				return fmt.Errorf("an energy of %q cannot be learned: there is no source of that name", names[i])
+			}
+			per := s.Sources[at].Encoder.Info().FramesPerStep
+			if _, err := predictor.NewGauge(negatives.Length/per, 1, 1); err != nil {
+				return fmt.Errorf("an energy of %q cannot be learned from its steps of %d frames: %w", names[i], per, err)
+			}
+		}
+	}
+	return nil
+}
