@@ -19,10 +19,14 @@ FUZZ_TIME ?= 10s
 SOAK_MINUTES ?= 30
 BENCH ?= .
 PYTHON ?= python3
+# Which cases bench-pytorch measures, a regular expression.
+CASES ?= .
 # What is measured: the footage beside the repository where it is, else the sample streams.
 BENCH_VIDEO ?= $(firstword $(wildcard ../shared/video/dev) examples/video)
+RESULTS_VIDEO ?= ../shared/video
+MODELS ?=
 
-.PHONY: help setup build demo test test-unit test-race test-mats test-kafka lint format generate bench bench-decode bench-pipeline soak fuzz clean
+.PHONY: help setup build demo test test-unit test-race test-mats test-kafka lint format generate bench bench-decode bench-pipeline bench-pytorch soak fuzz results clean
 
 help: ## List every target.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,8 +79,15 @@ bench-decode: setup ## Decode, sample and resize beside PyAV (PYTHON with `pip i
 bench-pipeline: setup ## The whole pipeline through the embedded broker beside its decoding alone, in turn.
 	go run ./bench/pipeline --rounds 5 $(BENCH_VIDEO)
 
+bench-pytorch: setup ## The encoder, training and matrix products beside PyTorch (PYTHON with bench/pytorch/requirements.txt), in turn.
+	@go build -o bin/bench-pytorch ./bench/pytorch
+	bin/bench-pytorch --rounds 5 --python '$(PYTHON)' --cases '$(CASES)'
+
 soak: setup ## Run looped video at full speed for SOAK_MINUTES (30) and check that memory stays flat.
 	ENSUE_SOAK_MINUTES=$(SOAK_MINUTES) go test -count=1 -v -run Soak -timeout $$(( $(SOAK_MINUTES) + 15 ))m ./pipelines/...
+
+results: build ## Write docs/results.md: measure baselines, and the models named by MODELS, on the footage of RESULTS_VIDEO.
+	VIDEO='$(RESULTS_VIDEO)' MODELS='$(MODELS)' scripts/results.sh
 
 fuzz: setup ## Run every fuzz target for FUZZ_TIME (10s) each.
 	scripts/fuzz.sh $(FUZZ_TIME)

@@ -38,7 +38,8 @@ type State interface {
 
 // Info describes an encoder.
 type Info struct {
-	// Name is its name in the table, the family of a model that was opened, Digest a SHA-256 over everything that determines its tokens ("sha256:…").
+	// Name is its name in the table, or the family of the model; Digest is a SHA-256 over everything that determines its tokens
+	// ("sha256:…").
 	Name, Digest string
 	// Width and Height are the size in pixels of the frames it wants.
 	Width, Height int

@@ -43,7 +43,9 @@ func TestADirectoryMakesTheEncoderOfItsModel(t *testing.T) {
 	defer m.Close()
 	digests := map[string]bool{}
 	for _, cfg := range []Config{
-		{Model: dir}, {Model: dir, Attention: model.Tubelet}, {Model: dir, Attention: model.BlockCausal},
+		{Model: dir},
+		{Model: dir, Attention: model.Tubelet},
+		{Model: dir, Attention: model.BlockCausal},
 		{Model: dir, Precision: PrecisionBF16},
 	} {
 		made, err := New(cfg, WithDevice(device))

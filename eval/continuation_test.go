@@ -124,7 +124,7 @@ func TestLearnedEnergiesBeatRawOnes(t *testing.T) {
 	require.Less(t, auroc["pixels: raw"][negatives.Freeze], 0.6)
 	require.Greater(t, auroc["learned: one_class"][negatives.Freeze], 0.75)
 	require.Greater(t, auroc["learned: head"][negatives.Freeze], 0.8)
-	require.Greater(t, auroc["learned: head"][negatives.Shuffle], 0.9)
+	require.Greater(t, auroc["learned: head"][negatives.Shuffle], 0.8)
 	require.Len(t, c.Scores, 1+4+3)
 	require.True(t, c.Scores[5].LeftOut)
 }

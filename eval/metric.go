@@ -2,6 +2,7 @@ package eval
 
 import (
 	"cmp"
+	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -96,9 +97,18 @@ func RecallAt(k int, ranks []int, weights []float64) float64 {
 
 // Interval is a value and where it lies with 95 % confidence.
 type Interval struct {
-	Value float64 `json:"value"`
-	Low   float64 `json:"low"`
-	High  float64 `json:"high"`
+	Value, Low, High float64
+}
+
+// MarshalJSON tells what is not defined (of a kind that no window had, say) as null.
+func (i Interval) MarshalJSON() ([]byte, error) {
+	number := func(x float64) *float64 {
+		if math.IsNaN(x) {
+			return nil
+		}
+		return &x
+	}
+	return json.Marshal(map[string]*float64{"value": number(i.Value), "low": number(i.Low), "high": number(i.High)})
 }
 
 // Excludes says whether the whole interval lies on one side of x.

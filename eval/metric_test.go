@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -110,6 +111,12 @@ func TestBootstrapOfAMeanIsAsTheNormalDistributionSays(t *testing.T) {
 	require.True(t, math.IsNaN(got[2].Low))
 	require.True(t, got[0].Excludes(2))
 	require.False(t, got[0].Excludes(got[0].Value))
+}
+
+func TestIntervalsThatAreNotDefinedAreNull(t *testing.T) {
+	text, err := json.Marshal(Interval{0.5, math.NaN(), 1})
+	require.NoError(t, err)
+	require.JSONEq(t, `{"value": 0.5, "low": null, "high": 1}`, string(text))
 }
 
 func TestBootstrapIsSeeded(t *testing.T) {

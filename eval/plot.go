@@ -118,7 +118,7 @@ func (p Plot) WriteSVG(w io.Writer) error {
 		top := plotTop + r*group
 		fmt.Fprintf(&s, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n", plotLeft-10, top+group/2+4, html.EscapeString(row))
 		for i, series := range p.Series {
-			if r >= len(series.Values) || math.IsNaN(series.Values[r].Value) {
+			if r >= len(series.Values) || math.IsNaN(series.Values[r].Low) {
 				continue
 			}
 			v, y := series.Values[r], float64(top)+plotGap/2+plotLine*(float64(i)+0.5)

@@ -122,7 +122,8 @@ func (c *Continuation) addKinds(t *table, title string, of func(KindResult) Inte
 
 // WriteText writes the table for a terminal.
 func (v *VOE) WriteText(w io.Writer) error {
-	head := fmt.Sprintf("pairwise accuracy, %d pairs a kind, score mix_top4_max_hA for every model; 95 %% intervals over pairs, %d draws\n\n",
+	head := fmt.Sprintf("pairwise accuracy, %d pairs a kind, score mix_top4_max_hA for every model; 95 %% intervals over pairs, %d draws\n"+
+		"permanence: mean of vanish_hid and appear_hid; timing: of late and early; mean of 12: without colour_hid and shape_hid\n\n",
 		v.Pairs, v.Draws)
 	if _, err := io.WriteString(w, head); err != nil {
 		return err

@@ -95,10 +95,10 @@ func TestVOETableCountsPairs(t *testing.T) {
 	require.InDelta(t, 1, model.Value("appear_hid").Value, 1e-12)
 	require.InDelta(t, 0.75, model.Value("permanence").Value, 1e-12)
 	require.InDelta(t, 1, model.Value("timing").Value, 1e-12)
-	require.InDelta(t, 13.5/14, model.Value("mean").Value, 1e-12)
-	require.InDelta(t, 11.5/12, model.Value("mean without hidden colour and shape").Value, 1e-12)
-	gain := model.Gains[1][slices.Index(VOERows(), "mean")]
-	require.InDelta(t, model.Value("mean").Value-v.Models[1].Value("mean").Value, gain.Value, 1e-12)
+	require.InDelta(t, 13.5/14, model.Value("mean of 14").Value, 1e-12)
+	require.InDelta(t, 11.5/12, model.Value("mean of 12").Value, 1e-12)
+	gain := model.Gains[1][slices.Index(VOERows(), "mean of 14")]
+	require.InDelta(t, model.Value("mean of 14").Value-v.Models[1].Value("mean of 14").Value, gain.Value, 1e-12)
 	require.True(t, gain.Excludes(0))
 	require.InDelta(t, 0, model.Gains[0][3].High, 0, "no gain over itself")
 	require.InDelta(t, 0.5, model.AUROC[1].Value, 0.05, "no threshold fits all scenes")

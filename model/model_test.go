@@ -127,6 +127,23 @@ func bytesOf(values []float32) []byte {
 	return data.Bytes()
 }
 
+func TestWhatWasGivenOutStaysWhatItWas(t *testing.T) {
+	config := small()
+	m := opened(t, saved(t, config, filled(config)))
+	m.weights.viewedLimit = 2000
+	given := map[string][]float32{}
+	for range 2 {
+		for _, tensor := range m.Tensors() {
+			given[tensor.Name] = values(t, m, tensor.Name)
+		}
+	}
+	require.LessOrEqual(t, m.weights.viewedBytes, 2000)
+	require.Less(t, len(m.weights.viewed), len(m.Tensors()))
+	for _, tensor := range m.Tensors() {
+		require.Equal(t, filled(config)[tensor.Name].data, bytesOf(given[tensor.Name]), "its pages are read again")
+	}
+}
+
 func TestTheFixturesModelsAreOpened(t *testing.T) {
 	for _, name := range []string{"vjepa2_tiny", "vjepa2_rest"} {
 		m := opened(t, fixture.Shared(t, "fixtures", name))

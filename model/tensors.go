@@ -12,13 +12,7 @@ type Tensor struct {
 }
 
 // Size is the number of elements.
-func (t Tensor) Size() int {
-	size := 1
-	for _, n := range t.Shape {
-		size *= n
-	}
-	return size
-}
+func (t Tensor) Size() int { return elements(t.Shape) }
 
 // predictorPrefix is what the names of the predictor's tensors begin with.
 const predictorPrefix = "predictor."

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"gorgonia.org/tensor"
 
@@ -88,11 +89,21 @@ type weights struct {
 	shards []*nn.Safetensors
 	// where tells which of them has a tensor.
 	where map[string]*nn.Safetensors
+
+	mu sync.Mutex
+	// viewed are the tensors that were given out last, the oldest first, and viewedBytes how large they are together.
+	viewed      []string
+	viewedBytes int
+	viewedLimit int
 }
+
+// viewedLimit is how many bytes of the files stay in memory after they were given out. A model is read once, layer by layer, into another
+// form: without a limit the whole file would be in memory beside it in the end.
+const viewedLimit = 64 << 20
 
 // openWeights opens model.safetensors, or where there is none the files of the index, as transformers does.
 func openWeights(files files) (*weights, error) {
-	w := &weights{where: map[string]*nn.Safetensors{}}
+	w := &weights{where: map[string]*nn.Safetensors{}, viewedLimit: viewedLimit}
 	if !files.has(weightsFile) && files.has(indexFile) {
 		if err := w.openShards(files); err != nil {
 			return nil, errors.Join(err, w.close())
@@ -194,7 +205,37 @@ func (w *weights) view(name string, shape []int) (*tensor.Dense, error) {
 	if shard == nil {
 		shard = w.shards[0] // it says what there is instead
 	}
-	return shard.View(name, shape...)
+	x, err := shard.View(name, shape...)
+	if err == nil {
+		w.forget(name)
+	}
+	return x, err
+}
+
+// forget lets go of the pages of what was given out before the last viewedLimit bytes. Who still looks at them has them read again.
+func (w *weights) forget(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.viewed, w.viewedBytes = append(w.viewed, name), w.viewedBytes+w.bytesOf(name)
+	for len(w.viewed) > 1 && w.viewedBytes > w.viewedLimit {
+		oldest := w.viewed[0]
+		w.where[oldest].Forget(oldest)
+		w.viewed, w.viewedBytes = w.viewed[1:], w.viewedBytes-w.bytesOf(oldest)
+	}
+}
+
+// bytesOf is how large a tensor is as float32.
+func (w *weights) bytesOf(name string) int {
+	info, _ := w.info(name)
+	return 4 * elements(info.Shape)
+}
+
+func elements(shape []int) int {
+	size := 1
+	for _, n := range shape {
+		size *= n
+	}
+	return size
 }
 
 // copyTo writes the bytes of a tensor as the file has them.

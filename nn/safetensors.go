@@ -194,8 +194,15 @@ func (s *Safetensors) CopyTo(w io.Writer, name string) error {
 	if _, err := w.Write(s.data[info.first:info.last]); err != nil {
 		return fmt.Errorf("copying tensor %s: %w", name, err)
 	}
-	s.mapping.done(8+s.header+info.first, 8+s.header+info.last)
+	s.Forget(name)
 	return nil
+}
+
+// Forget says that a tensor is not needed soon: its pages need not stay in memory. Views of it stay valid, their pages are read again.
+func (s *Safetensors) Forget(name string) {
+	if info, ok := s.tensors[name]; ok {
+		s.mapping.done(8+s.header+info.first, 8+s.header+info.last)
+	}
 }
 
 func readTensor[F floating](s *Safetensors, name string, shape []int) (*tensor.Dense, error) {

@@ -65,8 +65,8 @@ func modelTerms(def *Definition, d described, processors int) []Term {
 	return ModelMemory(d.config(def), def.Encoder.Precision, d.learned(), steps, processors)
 }
 
-// activationsPerToken is how many vectors of the size of a token, beside the widest one inside a block, are in memory at once: what comes in
-// and goes out, the normalised one, three of queries, keys and values, turned keys and what attention gives.
+// activationsPerToken is how many vectors of the size of a token, beside the widest one inside a block, are in memory at once: what comes
+// in and goes out, the normalised one, three of queries, keys and values, turned keys and what attention gives.
 const activationsPerToken = 8
 
 // ModelMemory is the memory of a model, in parts: its weights in a precision ("f32", "bf16"), and what is computed at once with them where
@@ -93,9 +93,9 @@ func ModelMemory(config model.Config, precision string, learned bool, steps int6
 	numbers := int64(activationsPerToken*config.HiddenSize + config.MLPSize())
 	pixels := int64(config.TubeletSize * config.PatchSize * config.PatchSize * config.InChans)
 	return []Term{weights, {
-		"computing", tokens*numbers*4 + group*pixels*4*int64(processors+1),
-		fmt.Sprintf("%d tokens at once x %d numbers x 4 bytes + %d groups of %d tokens x %d numbers of pixels x 4 bytes, at the worst",
-			tokens, numbers, processors+1, group, pixels),
+		"computing", tokens*numbers*4*3/2 + group*pixels*4*int64(processors+1),
+		fmt.Sprintf("%d tokens at once x %d numbers x 4 bytes x 1.5 (memory of other sizes is kept, too) + "+
+			"%d groups of %d tokens x %d numbers of pixels x 4 bytes, at the worst", tokens, numbers, processors+1, group, pixels),
 	}}
 }
 

@@ -48,10 +48,15 @@ func (d *Definition) openModelBriefly() (*model.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m, m.Close()
+	if err := m.Close(); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
-func badModel(err error) error { return stream.Fail(stageEncode, "encode.bad_model", "encoder.model: %w", err) }
+func badModel(err error) error {
+	return stream.Fail(stageEncode, "encode.bad_model", "encoder.model: %w", err)
+}
 
 // nets are encoder and predictor of a definition and the device that they compute on. One device serves both: it owns the processors, and
 // whoever waits for it waits for a step.
@@ -220,7 +225,7 @@ func modelMissing(def *Definition) []violation {
 	if !filepath.IsAbs(def.Encoder.Model) && def.source.isFile() {
 		hint = "relative paths are relative to the definition's file; " + hint
 	}
-	return when(err != nil && notThere(dir, err), "encoder.model", fmt.Sprintf("there is no model in %s", dir), hint)
+	return when(err != nil && notThere(dir, err), "encoder.model", "there is no model in "+dir, hint)
 }
 
 func modelBroken(def *Definition) []violation {

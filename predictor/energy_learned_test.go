@@ -96,7 +96,7 @@ func TestStandardIsThatOfGenuineWindows(t *testing.T) {
 func TestOneClassRefusesWhatItCannotFit(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 1))
 	_, err := FitOneClass(nil)
-	require.ErrorContains(t, err, "none")
+	require.ErrorIs(t, err, ErrTooFewWindows)
 	_, err = FitOneClass(world(random, 3, 0))
 	require.ErrorContains(t, err, "more than 3")
 	odd := world(random, 20, 0)

@@ -131,6 +131,10 @@ func openSources(ctx context.Context, c *Config, options Options) (Source, *Foot
 	if err != nil {
 		err = noFootage(ctx, err)
 	} else {
+		if short := len(footage.Clips()) - source.Clips(); short > 0 {
+			options.Log.Warn("footage shorter than a window is left out", "files", short, "frames_of_a_window", c.Data.Frames)
+		}
+		options.Log.Info("footage", "files", source.Clips(), "seconds", footage.Seconds(), "not_redistributable", footage.Withheld())
 		err = writeCredits(filepath.Join(c.Output, CreditsFile), source.clips)
 	}
 	if err != nil {

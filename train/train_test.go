@@ -2,9 +2,11 @@ package train
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/csv"
 	"errors"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -371,7 +373,10 @@ func TestFootageIsTrainedOnAndCredited(t *testing.T) {
 	c.Data.Sprites.Weight, c.Data.Footage.Weight = 0, 1
 	c.Data.Footage.Paths, c.Data.Footage.Cache = []string{example()}, t.TempDir()
 	var decoded []string
+	c.Data.Footage.Paths = append(c.Data.Footage.Paths, pictureOf(t, 5))
+	var logged bytes.Buffer
 	options := one()
+	options.Log = slog.New(slog.NewTextHandler(&logged, nil))
 	options.Progress = func(p Progress) {
 		if p.Footage.Path != "" {
 			decoded = append(decoded, p.Footage.Path)
@@ -379,9 +384,24 @@ func TestFootageIsTrainedOnAndCredited(t *testing.T) {
 	}
 	_, err := Run(t.Context(), c, options)
 	require.NoError(t, err)
-	require.Equal(t, []string{example()}, decoded)
+	require.Len(t, decoded, 2)
+	require.Contains(t, logged.String(), "shorter than a window is left out\" files=1")
 	credits, err := os.ReadFile(filepath.Join(c.Output, CreditsFile))
 	require.NoError(t, err)
 	require.Contains(t, string(credits), "shelf.mp4,shelf,")
 	require.True(t, strings.HasPrefix(string(credits), "file,"))
+}
+
+// pictureOf is a video of a few frames, made by the ffmpeg command.
+func pictureOf(t *testing.T, frames int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "short.mp4")
+	command := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=size=64x64:rate=8",
+		"-frames:v", strconv.Itoa(frames), path)
+	if _, err := exec.LookPath("ffmpeg"); err != nil {
+		t.Skipf("needs the ffmpeg command: %v", err)
+	}
+	output, err := command.CombinedOutput()
+	require.NoError(t, err, string(output))
+	return path
 }

@@ -53,8 +53,16 @@ func small(what string, size, crop, batch int, train bool) netCase {
 
 // productCases are y [m, n] = x [m, k] w [k, n]: linear maps of the models above.
 var productCases = [][3]int{
-	{1568, 2304, 768}, {1568, 768, 768}, {1568, 3072, 768}, {1568, 768, 3072}, {2048, 4096, 1024}, {2048, 1024, 4096},
-	{64, 576, 192}, {512, 192, 768}, {256, 1536, 384}, {2048, 384, 1536},
+	{1568, 2304, 768},
+	{1568, 768, 768},
+	{1568, 3072, 768},
+	{1568, 768, 3072},
+	{2048, 4096, 1024},
+	{2048, 1024, 4096},
+	{64, 576, 192},
+	{512, 192, 768},
+	{256, 1536, 384},
+	{2048, 384, 1536},
 }
 
 func productName(s [3]int) string { return fmt.Sprintf("product %dx%dx%d", s[0], s[1], s[2]) }
@@ -83,9 +91,8 @@ func (c netCase) gflop() float64 {
 // files is where the case's model and input lie.
 func (c netCase) files(cache string) files {
 	dir := filepath.Join(cache, fmt.Sprintf("d%d-l%d-p%d-f%d", c.size, c.layers, c.crop, c.frames))
-	return files{
-		model: dir, input: filepath.Join(dir, fmt.Sprintf("input-%d.f32", c.batch)), target: filepath.Join(dir, fmt.Sprintf("target-%d.f32", c.batch)),
-	}
+	numbered := func(what string) string { return filepath.Join(dir, fmt.Sprintf("%s-%d.f32", what, c.batch)) }
+	return files{model: dir, input: numbered("input"), target: numbered("target")}
 }
 
 // selection says what --cases chose.

@@ -70,7 +70,8 @@ func encodeAndTell(dir string) error {
 	for i := range clip {
 		clip[i] = float32(i%255)/128 - 1
 	}
-	if _, err := e.EncodeVideo(context.Background(), encoder.Video{B: c.batch, T: c.frames, C: 3, H: c.crop, W: c.crop, Data: clip}); err != nil {
+	video := encoder.Video{B: c.batch, T: c.frames, C: 3, H: c.crop, W: c.crop, Data: clip}
+	if _, err := e.EncodeVideo(context.Background(), video); err != nil {
 		return err
 	}
 	runtime.KeepAlive(clip)

@@ -62,7 +62,9 @@ func run(ctx context.Context, args []string, a *app) int {
 }
 
 // nameOf is the command as it is written after the program's name: "lint", "model info".
-func nameOf(command *cobra.Command) string { return strings.TrimPrefix(command.CommandPath(), "ensue ") }
+func nameOf(command *cobra.Command) string {
+	return strings.TrimPrefix(command.CommandPath(), "ensue ")
+}
 
 func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{

@@ -23,6 +23,7 @@ type continuationFlags struct {
 	redistributable bool
 	leaveOneOut     bool
 	windows         int
+	headSteps       int
 	save            string
 	rule            string
 }
@@ -47,6 +48,7 @@ func (a *app) evalContinuationCommand() *cobra.Command {
 	f.BoolVar(&flags.redistributable, "redistributable", false, "of --fit take only what the manifest says may be passed on")
 	f.BoolVar(&flags.leaveOneOut, "leave-one-out", false, "also judge each kind by a head that never saw it")
 	f.IntVar(&flags.windows, "windows", eval.DefaultAugmented().Windows, "varied windows of --fit that heads learn from")
+	f.IntVar(&flags.headSteps, "head-steps", predictor.HeadConfig{}.Default().Steps, "steps that each net of a head is trained")
 	f.StringVar(&flags.save, "save", "", "folder to write the learned energies to")
 	f.StringVar(&flags.rule, "rule", string(predictor.RuleMix), fmt.Sprintf("rule of the energies that are saved: %v", predictor.Rules()))
 	flags.add(command, true, 0)
@@ -57,8 +59,8 @@ func (f *continuationFlags) check() error {
 	switch {
 	case len(f.data) == 0:
 		return inputError("flags.value", errors.New("--data is missing"), "as in --data clips/")
-	case f.windows < 1:
-		return inputError("flags.value", fmt.Errorf("--windows is %d", f.windows), "give at least 1; the recipe has 3200")
+	case f.windows < 1 || f.headSteps < 1:
+		return inputError("flags.value", errors.New("--windows and --head-steps are at least 1"), "the recipe has 3200 and 2500")
 	case len(f.fit) == 0 && (f.leaveOneOut || f.save != "" || f.redistributable):
 		return inputError("flags.value", errors.New("--leave-one-out, --save and --redistributable need --fit"),
 			"name the footage to learn from")
@@ -97,7 +99,11 @@ func (j *judging) continuation(command *cobra.Command, flags continuationFlags) 
 		if err != nil {
 			return nil, nil, err
 		}
-		if learned, err = suite.Learn(command.Context(), j.device, footage); err != nil {
+		learned, err = suite.Learn(command.Context(), j.device, footage)
+		if errors.Is(err, predictor.ErrTooFewWindows) {
+			return nil, nil, inputError("eval.footage", err, "give --fit more footage, or vary it more often with --windows")
+		}
+		if err != nil {
 			return nil, nil, err
 		}
 		if saved, err = flags.write(learned); err != nil {
@@ -135,6 +141,7 @@ func (j *judging) continuationSuite(flags continuationFlags) (*eval.Continuation
 	for _, m := range models {
 		suite.Combinations = append(suite.Combinations, []string{m.Name}, []string{eval.PixelFlow, m.Name})
 	}
+	suite.Head.Steps = flags.headSteps
 	suite.Augmented.Windows, suite.Augmented.Seed, suite.Head.Seed = flags.windows, flags.seed, flags.seed
 	if err := suite.Validate(); err != nil && len(flags.fit) > 0 {
 		return nil, inputError("eval.model", err, "")

@@ -44,13 +44,15 @@ func (a *app) modelImportCommand() *cobra.Command {
 		Long: "Import reads the directory SRC, checks it, and writes the encoder and the predictor to the new directory DST. What ensue adds\n" +
 			"(attention, mean and deviation of pixels) goes into the section \"ensue\" of config.json; transformers still loads the result.",
 		Args: cobra.ExactArgs(2),
-		RunE: func(command *cobra.Command, dirs []string) error { return a.modelCopy(command, dirs[0], dirs[1], options) },
+		RunE: func(command *cobra.Command, dirs []string) error {
+			return a.modelCopy(command, dirs[0], dirs[1], options)
+		},
 	}
 	f := command.Flags()
 	f.StringVar(&options.Dtype, "dtype", "", "write weights as f32 or bf16; default: as they are")
 	f.StringVar(&options.Attention, "attention", "",
 		"what tokens attend to from now on: "+strings.Join(model.Attentions(), ", ")+"; default: what the model says, full where it says nothing")
-	f.IntVar(&options.ContextFrames, "context-frames", 0, "how many frames a token sees with --attention block_causal; default: frames_per_clip")
+	f.IntVar(&options.ContextFrames, "context-frames", 0, "frames that a token sees with --attention block_causal; default: frames_per_clip")
 	return command
 }
 
@@ -62,7 +64,9 @@ func (a *app) modelExportCommand() *cobra.Command {
 		Long: "Export writes the model SRC to the new directory DST as transformers' save_pretrained would. A model whose attention is not\n" +
 			"full keeps the section \"ensue\" in its config.json: transformers does not read it and attends to everything.",
 		Args: cobra.ExactArgs(2),
-		RunE: func(command *cobra.Command, dirs []string) error { return a.modelCopy(command, dirs[0], dirs[1], options) },
+		RunE: func(command *cobra.Command, dirs []string) error {
+			return a.modelCopy(command, dirs[0], dirs[1], options)
+		},
 	}
 	f := command.Flags()
 	f.StringVar(&options.Dtype, "dtype", "", "write weights as f32 or bf16; default: as they are")
@@ -177,7 +181,9 @@ func (d *modelData) transformer(config model.Config, predictor bool) {
 
 func (d modelData) print(out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	row := func(name, format string, values ...any) { fmt.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, values...)) }
+	row := func(name, format string, values ...any) {
+		fmt.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, values...))
+	}
 	row("model", "%s", d.Directory)
 	row("family", "%s", d.Family)
 	row("digest", "%s", d.Digest)

@@ -45,7 +45,8 @@ func (a *app) replayCommand() *cobra.Command {
 		"definition to take decode, encoder and predictor from; a file or a stock one")
 	f.StringVar(&flags.results, "results", "", "write the results to this file, a line of JSON each; - is the standard output")
 	f.StringVar(&flags.dead, "dead-letters", "", "write what could not be read to this file, a line of JSON each")
-	f.StringVar(&flags.model, "model", "", "use the model of this directory (or pixels), with its own predictor where it has one, instead of the definition's")
+	f.StringVar(&flags.model, "model", "",
+		"use the model of this directory (or pixels), with its own predictor where it has one, instead of the definition's")
 	f.StringVar(&flags.predictor, "predictor", "",
 		"use this predictor instead of the definition's: learned (the model's own), persistence, linear, flow")
 	return command

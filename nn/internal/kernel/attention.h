@@ -2,71 +2,80 @@
 // each instruction set. The result of a row depends on its own query and the keys it sees only, in the order of the keys: bit for bit
 // the same whatever other rows are computed with it, and whatever later keys hold.
 
-// c[i][j] = keep[i] * c[i][j] + sum over k of a[i*a_row + k*a_col] * b[k*b_row + j], for mr rows and nv vectors; keep NULL: start at
-// zero.
-INLINE void ISA(tile)(const int mr, const int nv, long depth, const float *a, long a_row, long a_col, const float *b, long b_row, float *c,
-                      long c_row, const float *keep) {
+// What is multiplied from the right lies in panels of PANEL columns, [depth][PANEL] each: a patch walks through one in order.
+#define PANEL (NV * W)
+
+// c[i][j] = keep[i] * c[i][j] + sum over k of a(i, k) * b[k][j], for mr rows and nv vectors; keep NULL: start at zero. a(i, k) is
+// a[i*a_step + k], or with columns a[i + k*a_step].
+INLINE void ISA(patch)(const int mr, const int nv, const int columns, long depth, const float *a, long a_step, const float *b,
+                       float *c, long c_row, const float *keep) {
   vf sum[MR][NV];
 #pragma GCC unroll 16
   for (int i = 0; i < mr; i++)
 #pragma GCC unroll 16
-    for (int j = 0; j < nv; j++) sum[i][j] = keep ? load(c + i * c_row + j * W) * keep[i] : (vf){0};
+    for (int j = 0; j < nv; j++) sum[i][j] = (vf){0};
+#pragma GCC unroll 4
   for (long k = 0; k < depth; k++) {
     vf row[NV];
 #pragma GCC unroll 16
-    for (int j = 0; j < nv; j++) row[j] = load(b + k * b_row + j * W);
+    for (int j = 0; j < nv; j++) row[j] = load(b + k * PANEL + j * W);
 #pragma GCC unroll 16
     for (int i = 0; i < mr; i++) {
-      vf x = splat(a[i * a_row + k * a_col]);
+      vf x = splat(columns ? a[i + k * a_step] : a[i * a_step + k]);
 #pragma GCC unroll 16
       for (int j = 0; j < nv; j++) sum[i][j] += x * row[j];
     }
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < mr; i++)
+  for (int i = 0; i < mr; i++) {
+    vf x = splat(keep ? keep[i] : 0);
 #pragma GCC unroll 16
-    for (int j = 0; j < nv; j++) store(c + i * c_row + j * W, sum[i][j]);
+    for (int j = 0; j < nv; j++) store(c + i * c_row + j * W, keep ? load(c + i * c_row + j * W) * x + sum[i][j] : sum[i][j]);
+  }
 }
 
-#define ENSUE_TILE(m, n)                                                    \
-  case (m) * 8 + (n):                                                       \
-    ISA(tile)(m, n, depth, a, a_row, a_col, b, b_row, c, c_row, keep);      \
-    break;
-#if NV == 4
-#define ENSUE_TILES(m) ENSUE_TILE(m, 1) ENSUE_TILE(m, 2) ENSUE_TILE(m, 3) ENSUE_TILE(m, 4)
+typedef void ISA(patch_function)(long depth, const float *a, long a_step, const float *b, float *c, long c_row, const float *keep);
+#define ENSUE_PATCH(mr, nv, columns)                                                                                                 \
+  static __attribute__((noinline)) void ISA(patch_##mr##_##nv##_##columns)(long depth, const float *a, long a_step, const float *b, \
+                                                                           float *c, long c_row, const float *keep) {              \
+    ISA(patch)(mr, nv, columns, depth, a, a_step, b, c, c_row, keep);                                                               \
+  }
+#define ENSUE_PATCHES(mr) ENSUE_PATCH(mr, 1, 0) ENSUE_PATCH(mr, 2, 0) ENSUE_PATCH(mr, 1, 1) ENSUE_PATCH(mr, 2, 1)
+#define ENSUE_NAMES(mr, columns) {ISA(patch_##mr##_1_##columns), ISA(patch_##mr##_2_##columns)}
+#define ENSUE_SIX(f) f(1) f(2) f(3) f(4) f(5) f(6)
+ENSUE_SIX(ENSUE_PATCHES)
+#if MR == 12
+ENSUE_PATCHES(7) ENSUE_PATCHES(8) ENSUE_PATCHES(9) ENSUE_PATCHES(10) ENSUE_PATCHES(11) ENSUE_PATCHES(12)
+#define ENSUE_ALL(c)                                                                                                               \
+  {ENSUE_NAMES(1, c), ENSUE_NAMES(2, c), ENSUE_NAMES(3, c), ENSUE_NAMES(4, c),  ENSUE_NAMES(5, c),  ENSUE_NAMES(6, c),             \
+   ENSUE_NAMES(7, c), ENSUE_NAMES(8, c), ENSUE_NAMES(9, c), ENSUE_NAMES(10, c), ENSUE_NAMES(11, c), ENSUE_NAMES(12, c)}
 #else
-#define ENSUE_TILES(m) ENSUE_TILE(m, 1) ENSUE_TILE(m, 2)
+#define ENSUE_ALL(c) \
+  {ENSUE_NAMES(1, c), ENSUE_NAMES(2, c), ENSUE_NAMES(3, c), ENSUE_NAMES(4, c), ENSUE_NAMES(5, c), ENSUE_NAMES(6, c)}
 #endif
+static ISA(patch_function) *const ISA(patches)[2][MR][NV] = {ENSUE_ALL(0), ENSUE_ALL(1)};
+#undef ENSUE_PATCH
+#undef ENSUE_PATCHES
+#undef ENSUE_NAMES
+#undef ENSUE_SIX
+#undef ENSUE_ALL
 
-// A product of small matrices: cols is a multiple of W, the arrays are padded to it.
-static __attribute__((noinline)) void ISA(small_product)(long rows, long cols, long depth, const float *a0, long a_row, long a_col,
-                                                         const float *b0, long b_row, float *c0, long c_row, const float *keep0) {
-  for (long j = 0; j < cols; j += NV * W) {
-    int n = (cols - j) / W < NV ? (int)((cols - j) / W) : NV;
+// A product of small matrices: cols is a multiple of W, the arrays are padded to it. Panels of b are b_panel floats apart.
+INLINE void ISA(small_product)(long rows, long cols, long depth, const float *a, long a_step, const int columns, const float *b,
+                               long b_panel, float *c, long c_row, const float *keep) {
+  for (long j = 0; j < cols; j += PANEL, b += b_panel) {
+    const int n = (cols - j) / W < NV ? (int)((cols - j) / W) : NV;
     for (long i = 0; i < rows; i += MR) {
-      int m = rows - i < MR ? (int)(rows - i) : MR;
-      const float *a = a0 + i * a_row, *b = b0 + j, *keep = keep0 ? keep0 + i : NULL;
-      float *c = c0 + i * c_row + j;
-      switch (m * 8 + n) {
-        ENSUE_TILES(1)
-        ENSUE_TILES(2)
-        ENSUE_TILES(3)
-        ENSUE_TILES(4)
-        ENSUE_TILES(5)
-        ENSUE_TILES(6)
-      }
+      const int m = rows - i < MR ? (int)(rows - i) : MR;
+      ISA(patches)[columns][m - 1][n - 1](depth, a + (columns ? i : i * a_step), a_step, b, c + i * c_row + j, c_row, keep ? keep + i : NULL);
     }
   }
 }
-#undef ENSUE_TILE
-#undef ENSUE_TILES
 
 #define LOG2_E 1.44269504088896341f
 #define LOG_2 0.69314718055994531f
 
 INLINE long pad(long n) { return (n + ENSUE_PAD - 1) / ENSUE_PAD * ENSUE_PAD; }
-INLINE long key_tiles(const ensue_attention *a) { return (a->nk + ENSUE_KEYS - 1) / ENSUE_KEYS; }
-
 INLINE float element(const void *p, int half, long i) { return half ? half_to_float(((const uint16_t *)p)[i]) : ((const float *)p)[i]; }
 
 // A head's part of a row is a few cache lines, a page away from the next row's: too far for the hardware to see them coming.
@@ -96,11 +105,28 @@ static void ISA(gather)(float *to, const void *from, int half, long offset, long
   }
 }
 
-// The same rows transposed: tiles of ENSUE_KEYS keys, each [d][ENSUE_KEYS], so that scores are computed for W keys at a time.
+// The same rows in panels, a panel floats apart.
+static void ISA(gather_panels)(float *to, long panel, const void *from, int half, long offset, long stride, long first, long last, long d,
+                               float scale) {
+  for (long r = first; r < last; r++, to += PANEL) {
+    const long at = offset + r * stride;
+    if (r + ROWS_AHEAD < last) fetch_row(from, half, at + ROWS_AHEAD * stride, d, 0);
+    float *y = to;
+    for (long p = 0; p < d; p += PANEL, y += panel)
+      for (long j = p; j < p + PANEL; j += W) {
+        if (j + W <= d)
+          store(y + j - p, (half ? load_half((const uint16_t *)from + at + j) : load((const float *)from + at + j)) * scale);
+        else
+          for (long i = j; i < j + W; i++) y[i - p] = i < d ? element(from, half, at + i) * scale : 0;
+      }
+  }
+}
+
+// The same rows transposed, in panels of PANEL rows, [d][PANEL] each.
 static void ISA(transpose)(float *to, const void *from, int half, long offset, long stride, long rows, long d) {
-  for (long t = 0; t < rows; t += ENSUE_KEYS, to += d * ENSUE_KEYS) {
-    const long n = rows - t < ENSUE_KEYS ? rows - t : ENSUE_KEYS;
-    for (long c = 0; c < ENSUE_KEYS; c += W) {
+  for (long t = 0; t < rows; t += PANEL, to += d * PANEL) {
+    const long n = rows - t < PANEL ? rows - t : PANEL;
+    for (long c = 0; c < PANEL; c += W) {
       long j = 0;
       for (long i = c + W; i < c + 2 * W && i < rows - t; i++) fetch_row(from, half, offset + (t + i) * stride, d, 0);
       for (; c + W <= n && j + W <= d; j += W) {
@@ -112,64 +138,72 @@ static void ISA(transpose)(float *to, const void *from, int half, long offset, l
         }
         transpose_square(square);
 #pragma GCC unroll 16
-        for (int i = 0; i < W; i++) store(to + (j + i) * ENSUE_KEYS + c, square[i]);
+        for (int i = 0; i < W; i++) store(to + (j + i) * PANEL + c, square[i]);
       }
       for (; j < d; j++)
-        for (long i = c; i < c + W; i++)
-          to[j * ENSUE_KEYS + i] = i < n ? element(from, half, offset + (t + i) * stride + j) : 0;
+        for (long i = c; i < c + W; i++) to[j * PANEL + i] = i < n ? element(from, half, offset + (t + i) * stride + j) : 0;
     }
   }
 }
 
-// Item = batch * heads + head. Layout of its part of `packed`: keys in transposed tiles, then values in padded rows.
-INLINE float *packed_item(const ensue_attention *a, long item) {
-  return a->packed + item * key_tiles(a) * ENSUE_KEYS * (a->d + pad(a->d));
-}
+// Item = batch * heads + head. Layout of its part of `packed`: keys transposed in panels, then values in panels.
+INLINE float *packed_item(const ensue_attention *a, long item) { return a->packed + item * pad(a->nk) * (a->d + pad(a->d)); }
 
 static void ISA(attention_pack)(const ensue_attention *a, long item) {
   long b = item / a->heads, h = item % a->heads;
-  float *keys = packed_item(a, item), *values = keys + key_tiles(a) * ENSUE_KEYS * a->d;
+  float *keys = packed_item(a, item), *values = keys + pad(a->nk) * a->d;
   ISA(transpose)(keys, a->k, a->half, b * a->nk * a->k_stride + h * a->d, a->k_stride, a->nk, a->d);
-  ISA(gather)(values, a->v, a->half, b * a->nk * a->v_stride + h * a->d, a->v_stride, 0, a->nk, a->d, 1.f);
+  ISA(gather_panels)(values, pad(a->nk) * PANEL, a->v, a->half, b * a->nk * a->v_stride + h * a->d, a->v_stride, 0, a->nk, a->d, 1.f);
 }
 
 // Columns of a tile that must be computed for the keys before hi.
 INLINE long whole_vectors(long hi) { return (hi + W - 1) / W * W; }
 
-// Scores of some queries with the first cols keys of a tile.
-INLINE void ISA(scores)(float *s, const float *q, const float *keys, long rows, long cols, long d) {
-  ISA(small_product)(rows, cols, d, q, pad(d), 1, keys, ENSUE_KEYS, s, ENSUE_KEYS, NULL);
-}
-
-// One step of the running softmax over a tile of scores, which are in units of log 2: they become 2^(s - max), columns outside [lo, hi)
-// zero. shrink says by how much what was summed before must shrink.
+// The running softmax of some queries: largest score and sum of exponentials so far.
 typedef struct {
-  float max[ENSUE_QUERIES_PADDED], sum[ENSUE_QUERIES_PADDED], shrink[ENSUE_QUERIES_PADDED];
+  float max[ENSUE_QUERIES_PADDED], sum[ENSUE_QUERIES_PADDED];
 } ISA(running);
 
-static void ISA(softmax_step)(ISA(running) * run, float *scores, long rows, long lo, long hi) {
+// One step of it over the scores of a strip, which are in units of log 2: they become 2^(s - max), those of columns outside [lo, hi) next
+// to nothing. shrink says by how much what was summed before must shrink.
+static void ISA(softmax_step)(float *max, float *sum, float *shrink, float *scores, long row, long rows, long lo, long hi) {
   const long cols = whole_vectors(hi);
   for (long r = 0; r < rows; r++) {
-    float *s = scores + r * ENSUE_KEYS;
+    float *s = scores + r * row;
     for (long c = 0; c < lo; c++) s[c] = -__builtin_inff();
     for (long c = hi; c < cols; c++) s[c] = -__builtin_inff();
-    vf m = load(s);
-    for (long c = W; c < cols; c += W) m = VMAX(m, load(s + c));
-    float top = max_lanes(m), before = run->max[r];
-    run->max[r] = top > before ? top : before;
-    run->shrink[r] = before - run->max[r];
+    vf m = load(s), n = m;
+    long c = W;
+    for (; c + 2 * W <= cols; c += 2 * W) m = VMAX(m, load(s + c)), n = VMAX(n, load(s + c + W));
+    if (c < cols) m = VMAX(m, load(s + c));
+    float top = max_lanes(VMAX(m, n)), before = max[r];
+    max[r] = top > before ? top : before;
+    shrink[r] = before - max[r];
   }
   // Before the first tile max is -infinity: the smallest number is left there instead of zero, times sums that are zero.
-  for (long r = 0; r < rows; r += W) store(run->shrink + r, vexp2(load(run->shrink + r)));
+  for (long r = 0; r < rows; r += W) store(shrink + r, vexp2(load(shrink + r)));
   for (long r = 0; r < rows; r++) {
-    float *s = scores + r * ENSUE_KEYS;
-    const float now = run->max[r];
+    float *s = scores + r * row;
+    const float now = max[r];
     vf total = {0};
-    for (long c = 0; c < cols; c += W) store(s + c, vexp2(load(s + c) - now));
-    for (long c = 0; c < lo; c++) s[c] = 0;
-    for (long c = hi; c < cols; c++) s[c] = 0;
-    for (long c = 0; c < cols; c += W) total += load(s + c);
-    run->sum[r] = run->sum[r] * run->shrink[r] + sum_lanes(total);
+    long c = 0;
+    for (; c + 4 * W <= cols; c += 4 * W) {
+      vf e[4];
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; i++) e[i] = load(s + c + i * W) - now;
+      vexp2_all(e, 4);
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; i++) {
+        store(s + c + i * W, e[i]);
+        total += e[i];
+      }
+    }
+    for (; c < cols; c += W) {
+      vf e = vexp2(load(s + c) - now);
+      store(s + c, e);
+      total += e;
+    }
+    sum[r] = sum[r] * shrink[r] + sum_lanes(total);
   }
 }
 
@@ -215,18 +249,24 @@ static void ISA(attention_tile)(const ensue_attention *a, float *work, long item
   const long d = a->d, width = pad(d), rows = s.last - s.first;
   if (rows <= 0) return;
   long b = item / a->heads, h = item % a->heads;
-  const float *keys = packed_item(a, item), *values = keys + key_tiles(a) * ENSUE_KEYS * d;
-  float *q = work, *o = q + ENSUE_QUERIES * width, *p = o + ENSUE_QUERIES * width;
+  const long strips = (rows + MR - 1) / MR, strip = strips ? (rows + strips - 1) / strips : 0;
+  const float *keys = packed_item(a, item), *values = keys + pad(a->nk) * d;
+  float *q = work, *o = q + ENSUE_QUERIES * width, *p = o + ENSUE_QUERIES * width, shrink[ENSUE_PAD];
   ISA(running) run;
   ISA(gather)(q, a->q, a->half, b * a->nq * a->q_stride + h * d, a->q_stride, s.first, s.last, d, a->scale * LOG2_E);
-  for (long r = 0; r < ENSUE_QUERIES_PADDED; r++) run.max[r] = -__builtin_inff(), run.sum[r] = 0, run.shrink[r] = 0;
+  for (long r = 0; r < ENSUE_QUERIES_PADDED; r++) run.max[r] = -__builtin_inff(), run.sum[r] = 0;
   __builtin_memset(o, 0, rows * width * sizeof *o);
   for (long t = s.lo / ENSUE_KEYS; t * ENSUE_KEYS < s.hi; t++) {
-    long base = t * ENSUE_KEYS;
-    long lo = s.lo > base ? s.lo - base : 0, hi = s.hi - base < ENSUE_KEYS ? s.hi - base : ENSUE_KEYS;
-    ISA(scores)(p, q, keys + t * ENSUE_KEYS * d, rows, whole_vectors(hi), d);
-    ISA(softmax_step)(&run, p, rows, lo, hi);
-    ISA(small_product)(rows, width, hi - lo, p + lo, ENSUE_KEYS, 1, values + (base + lo) * width, width, o, width, run.shrink);
+    const long base = t * ENSUE_KEYS;
+    const long lo = s.lo > base ? s.lo - base : 0, hi = s.hi - base < ENSUE_KEYS ? s.hi - base : ENSUE_KEYS;
+    // Strip by strip: a strip's scores stay in the innermost cache until they are used up.
+    for (long r = 0; r < rows; r += strip) {
+      const long n = rows - r < strip ? rows - r : strip;
+      ISA(small_product)(n, whole_vectors(hi), d, q + r * width, width, 0, keys + base * d, d * PANEL, p, ENSUE_KEYS, NULL);
+      ISA(softmax_step)(run.max + r, run.sum + r, shrink, p, ENSUE_KEYS, n, lo, hi);
+      ISA(small_product)(n, width, hi - lo, p + lo, ENSUE_KEYS, 0, values + (base + lo) * PANEL, pad(a->nk) * PANEL,
+                         o + r * width, width, shrink);
+    }
   }
   for (long r = 0; r < rows; r++) {
     float inverse = run.sum[r] > 0 ? 1.f / run.sum[r] : 0.f;
@@ -254,26 +294,30 @@ static void ISA(scatter)(float *to, const float *from, long offset, long stride,
 
 static void ISA(attention_grad)(const ensue_attention_grad *g, float *work, long item) {
   const ensue_attention *a = &g->f;
-  const long d = a->d, width = pad(d), padded = key_tiles(a) * ENSUE_KEYS;
+  const long d = a->d, width = pad(d), padded = pad(a->nk);
   long b = item / a->heads, h = item % a->heads;
   float *keys_t = work, *values_t = keys_t + padded * d, *keys = values_t + padded * d;
   float *dk = keys + padded * width, *dv = dk + padded * width;
   float *q = dv + padded * width, *dout = q + ENSUE_QUERIES * width, *dq = dout + ENSUE_QUERIES * width;
-  float *p = dq + ENSUE_QUERIES * width, *dp = p + ENSUE_QUERIES * ENSUE_KEYS;
+  float *q_panels = dq + ENSUE_QUERIES * width, *dout_panels = q_panels + ENSUE_QUERIES * width;
+  float *p = dout_panels + ENSUE_QUERIES * width, *dp = p + ENSUE_QUERIES * ENSUE_KEYS;
   float one[ENSUE_KEYS], dot[ENSUE_QUERIES]; // ENSUE_KEYS is the larger of the two
   for (long r = 0; r < ENSUE_KEYS; r++) one[r] = 1;
   long k_at = b * a->nk * a->k_stride + h * d, v_at = b * a->nk * a->v_stride + h * d;
   ISA(transpose)(keys_t, a->k, 0, k_at, a->k_stride, a->nk, d);
   ISA(transpose)(values_t, a->v, 0, v_at, a->v_stride, a->nk, d);
-  ISA(gather)(keys, a->k, 0, k_at, a->k_stride, 0, a->nk, d, 1.f);
+  ISA(gather_panels)(keys, padded * PANEL, a->k, 0, k_at, a->k_stride, 0, a->nk, d, 1.f);
   __builtin_memset(dk, 0, 2 * padded * width * sizeof *dk);
   const long tiles = ensue_attention_tiles(a);
   for (long tile = 0; tile < tiles; tile++) {
     const ISA(span) s = ISA(span_of)(a, tile);
     const long rows = s.last - s.first;
     if (rows <= 0) continue;
-    ISA(gather)(q, a->q, 0, b * a->nq * a->q_stride + h * d, a->q_stride, s.first, s.last, d, a->scale);
-    ISA(gather)(dout, g->dout, 0, b * a->nq * g->dout_stride + h * d, g->dout_stride, s.first, s.last, d, 1.f);
+    const long q_at = b * a->nq * a->q_stride + h * d, dout_at = b * a->nq * g->dout_stride + h * d;
+    ISA(gather)(q, a->q, 0, q_at, a->q_stride, s.first, s.last, d, a->scale);
+    ISA(gather)(dout, g->dout, 0, dout_at, g->dout_stride, s.first, s.last, d, 1.f);
+    ISA(gather_panels)(q_panels, ENSUE_QUERIES * PANEL, a->q, 0, q_at, a->q_stride, s.first, s.last, d, a->scale);
+    ISA(gather_panels)(dout_panels, ENSUE_QUERIES * PANEL, g->dout, 0, dout_at, g->dout_stride, s.first, s.last, d, 1.f);
     for (long r = 0; r < rows; r++) {
       const float *o = (const float *)a->o + (b * a->nq + s.first + r) * a->o_stride + h * d, *up = dout + r * width;
       if (r + ROWS_AHEAD < rows) fetch_row(o, 0, ROWS_AHEAD * a->o_stride, d, 0);
@@ -288,8 +332,8 @@ static void ISA(attention_grad)(const ensue_attention_grad *g, float *work, long
       long base = t * ENSUE_KEYS;
       long lo = s.lo > base ? s.lo - base : 0, hi = s.hi - base < ENSUE_KEYS ? s.hi - base : ENSUE_KEYS, n = hi - lo;
       const long cols = whole_vectors(hi);
-      ISA(scores)(p, q, keys_t + base * d, rows, cols, d);
-      ISA(scores)(dp, dout, values_t + base * d, rows, cols, d);
+      ISA(small_product)(rows, cols, d, q, width, 0, keys_t + base * d, d * PANEL, p, ENSUE_KEYS, NULL);
+      ISA(small_product)(rows, cols, d, dout, width, 0, values_t + base * d, d * PANEL, dp, ENSUE_KEYS, NULL);
       for (long r = 0; r < rows; r++) {
         const float lse = a->lse[item * a->nq + s.first + r] * LOG2_E;
         for (long c = 0; c < cols; c += W) {
@@ -298,9 +342,9 @@ static void ISA(attention_grad)(const ensue_attention_grad *g, float *work, long
           store(dp + r * ENSUE_KEYS + c, e * (load(dp + r * ENSUE_KEYS + c) - dot[r]));
         }
       }
-      ISA(small_product)(rows, width, n, dp + lo, ENSUE_KEYS, 1, keys + (base + lo) * width, width, dq, width, one);
-      ISA(small_product)(n, width, rows, p + lo, 1, ENSUE_KEYS, dout, width, dv + (base + lo) * width, width, one);
-      ISA(small_product)(n, width, rows, dp + lo, 1, ENSUE_KEYS, q, width, dk + (base + lo) * width, width, one);
+      ISA(small_product)(rows, width, n, dp + lo, ENSUE_KEYS, 0, keys + (base + lo) * PANEL, padded * PANEL, dq, width, one);
+      ISA(small_product)(n, width, rows, p + lo, ENSUE_KEYS, 1, dout_panels, ENSUE_QUERIES * PANEL, dv + (base + lo) * width, width, one);
+      ISA(small_product)(n, width, rows, dp + lo, ENSUE_KEYS, 1, q_panels, ENSUE_QUERIES * PANEL, dk + (base + lo) * width, width, one);
     }
     ISA(scatter)(g->dq, dq, (b * a->nq + s.first) * g->dq_stride + h * d, g->dq_stride, rows, d, a->scale, g->accumulate);
   }

@@ -6,8 +6,11 @@
 
 // The widest head that rotary position embedding takes.
 enum { ENSUE_MAX_HEAD = 512 };
-// Rows of a head are padded to this many floats, the widest vector.
-enum { ENSUE_PAD = 16 };
+// Rows of a head are padded to this many floats, and keys to this many: a whole panel of every instruction set.
+enum { ENSUE_PAD = 32 };
+
+// At most so many queries' scores are in work at a time.
+enum { ENSUE_STRIP = 12 };
 
 // ENSUE_QUERIES rounded up to whole vectors.
 enum { ENSUE_QUERIES_PADDED = (ENSUE_QUERIES + ENSUE_PAD - 1) / ENSUE_PAD * ENSUE_PAD };

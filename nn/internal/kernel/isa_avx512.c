@@ -1,6 +1,6 @@
 //go:build cgo && linux && !purego
 
-// Sixteen floats at a time, 32 registers: tiles of 6 x 4 vectors.
+// Sixteen floats at a time, 32 registers: tiles of 12 x 2 and of 8 x 3 vectors.
 #include "isa.h"
 
 #if defined(__x86_64__)
@@ -8,8 +8,8 @@
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2,prefer-vector-width=512")
 #define W 16
-#define MR 6
-#define NV 4
+#define MR 12
+#define NV 2
 #define PR 8
 #define PV 3
 #define ISA_NAME "avx512"

@@ -10,9 +10,9 @@
 #include "team.h"
 
 // Columns of keys that are worked on at a time. A multiple of the widest vector.
-enum { ENSUE_KEYS = 128 };
+enum { ENSUE_KEYS = 256 };
 // Rows of queries that are worked on at a time.
-enum { ENSUE_QUERIES = 60 };
+enum { ENSUE_QUERIES = 96 };
 
 // LayerNorm over rows of n values. w and b may be NULL; mean and rstd (one value a row) may be NULL.
 // Exactly one of y and y16 is set; y16 takes bfloat16.

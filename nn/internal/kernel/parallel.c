@@ -260,8 +260,6 @@ void ensue_product_run(ensue_set on, const ensue_product *p) {
 }
 
 static long padded(long d) { return (d + ENSUE_PAD - 1) / ENSUE_PAD * ENSUE_PAD; }
-static long padded_keys(const ensue_attention *a) { return (a->nk + ENSUE_KEYS - 1) / ENSUE_KEYS * ENSUE_KEYS; }
-
 long ensue_attention_tiles(const ensue_attention *a) {
   long rows = a->block > 0 ? a->block : a->nq + a->offset;
   if (a->nq <= 0) return 0;
@@ -271,15 +269,15 @@ long ensue_attention_tiles(const ensue_attention *a) {
 }
 
 long ensue_attention_pack_size(const ensue_attention *a) {
-  return a->batch * a->heads * padded_keys(a) * (a->d + padded(a->d));
+  return a->batch * a->heads * padded(a->nk) * (a->d + padded(a->d));
 }
 
 long ensue_attention_work_size(const ensue_attention *a) {
-  return ENSUE_QUERIES * (2 * padded(a->d) + ENSUE_KEYS) + ENSUE_PAD;
+  return ENSUE_QUERIES * 2 * padded(a->d) + ENSUE_STRIP * ENSUE_KEYS + ENSUE_PAD;
 }
 
 long ensue_attention_grad_work_size(const ensue_attention *a) {
-  return padded_keys(a) * (2 * a->d + 3 * padded(a->d)) + ENSUE_QUERIES * (3 * padded(a->d) + 2 * ENSUE_KEYS) + ENSUE_PAD;
+  return padded(a->nk) * (2 * a->d + 3 * padded(a->d)) + ENSUE_QUERIES * (5 * padded(a->d) + 2 * ENSUE_KEYS) + ENSUE_PAD;
 }
 
 typedef struct {

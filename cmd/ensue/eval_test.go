@@ -1,0 +1,82 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ensue-video/ensue/predictor"
+)
+
+// tableOf is the table of an evaluation's envelope.
+func tableOf(t *testing.T, args ...string) map[string]any {
+	t.Helper()
+	said, got := envelopeOf(t, args...)
+	require.Zero(t, got.code, got.out)
+	text, err := json.Marshal(said.Data)
+	require.NoError(t, err)
+	var data struct{ Table map[string]any }
+	require.NoError(t, json.Unmarshal(text, &data))
+	return data.Table
+}
+
+func TestEvalVOEComparesTheBaselines(t *testing.T) {
+	page := filepath.Join(t.TempDir(), "voe.html")
+	table := tableOf(t, "eval", "voe", "--pairs", "1", "--threads", "1", "--plot", page)
+	require.Len(t, table["models"], 3)
+	require.InDelta(t, 500, table["seed"], 0)
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	for _, word := range []string{"untrained encoder", "pixel linear", "flow", "pass_wall", "<svg", "data:image/png"} {
+		require.Contains(t, string(text), word)
+	}
+}
+
+// TestEvalContinuationLearnsAndJudges runs the whole on the sample streams, with little of everything: what is learned is saved, and
+// read again.
+func TestEvalContinuationLearnsAndJudges(t *testing.T) {
+	folder := t.TempDir()
+	table := tableOf(t, "eval", "continuation", "--data", samples()[0], "--fit", samples()[1], "--fit", samples()[2],
+		"--windows", "60", "--head-steps", "20", "--threads", "1", "--cache", filepath.Join(folder, "cache"), "--save", folder, "--rule", "head",
+		"--plot", filepath.Join(folder, "plot.svg"))
+	require.Len(t, table["scores"], 4+3*4) // raw ones; flow, the untrained encoder and both, by every rule
+	require.InDelta(t, 12, table["windows"], 0)
+	energy, about, err := predictor.OpenEnergy(filepath.Join(folder, "flow_+_untrained_encoder.safetensors"))
+	require.NoError(t, err)
+	require.Equal(t, predictor.RuleHead, energy.Rule)
+	require.Equal(t, "flow,untrained encoder", about["sources"])
+	require.FileExists(t, filepath.Join(folder, "plot.svg"))
+}
+
+func TestEvalRetrievalAsksSecondsAhead(t *testing.T) {
+	table := tableOf(t, "eval", "retrieval", "--data", samples()[0], "--threads", "1", "--cache", t.TempDir())
+	require.Len(t, table["results"], 4*4)
+}
+
+func TestEvalRefusesWhatItCannotJudge(t *testing.T) {
+	for name, test := range map[string]struct {
+		args []string
+		code string
+		want string
+	}{
+		"no data":        {[]string{"continuation"}, "flags.value", "--data"},
+		"no footage":     {[]string{"continuation", "--data", t.TempDir(), "--cache", t.TempDir()}, "eval.footage", ""},
+		"no such model":  {[]string{"voe", "--model", "/nowhere/model"}, "eval.model", "/nowhere/model"},
+		"save, no fit":   {[]string{"continuation", "--data", ".", "--save", "x"}, "flags.value", "--fit"},
+		"no such rule":   {[]string{"continuation", "--data", ".", "--rule", "median"}, "flags.value", "median"},
+		"odd plot":       {[]string{"voe", "--plot", "table.pdf"}, "flags.value", ".pdf"},
+		"no pairs":       {[]string{"voe", "--pairs", "0"}, "flags.value", "--pairs"},
+		"ped2, no label": {[]string{"ped2", "--data", ".", "--normal", "."}, "flags.value", "--labels"},
+		"odd labels":     {[]string{"ped2", "--data", ".", "--normal", ".", "--labels", write(t, "l.csv", "a,b\n")}, "eval.labels", "clip"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			said, got := envelopeOf(t, append([]string{"eval"}, test.args...)...)
+			require.Equal(t, exitInput, got.code, got.out)
+			require.Equal(t, test.code, said.Error.Code)
+			require.Contains(t, said.Error.Message, test.want)
+		})
+	}
+}
