@@ -14,7 +14,7 @@ GOLANGCI_VERSION := v2.15.0
 GOLANGCI := .cache/tools/golangci-lint-$(GOLANGCI_VERSION)
 
 # What `make test` also runs under the race detector: where goroutines meet.
-RACE ?= $(addprefix ./,$(addsuffix /...,broker container decode demo ingest pipelines publish sink stream tail))
+RACE ?= $(addprefix ./,$(addsuffix /...,broker clips container decode demo encoder ingest model pipelines predictor publish sink stream tail tokenfile))
 FUZZ_TIME ?= 10s
 SOAK_MINUTES ?= 30
 BENCH ?= .
