@@ -2,7 +2,7 @@
 //
 // The main types:
 //
-//   - [Device] owns the compute: one OS thread with its own team of threads, the cache of oneDNN's primitives, packed weights, scratch
+//   - [Device] owns the compute: one OS thread, a team of threads beside it, packed weights, the cache of oneDNN's primitives, scratch
 //     memory. Everything that computes runs inside [Device.Run].
 //   - [Tape] runs operations. With gradients it records them for [Tape.Backward]; without, it fuses them and reuses memory on the way.
 //   - [Value] is what operations take and give; its array is a *tensor.Dense.
@@ -13,17 +13,17 @@
 //   - [Gathering] has jobs of several goroutines that wait for a Device computed together.
 //   - [Engine] lets gorgonia.org/tensor multiply matrices on a Device.
 //
-// Arrays are row-major. Float32 runs on oneDNN and the C kernels; float64 runs on plain Go loops and is the reference that gradients are
-// checked with. Weights of a linear map are [out, in], as PyTorch keeps them.
+// Arrays are row-major. Float32 runs on C kernels, bfloat16 on oneDNN where the processor multiplies it; float64 runs on plain Go loops
+// and is the reference that gradients are checked with. Weights of a linear map are [out, in], as PyTorch keeps them.
 //
 // Invariants:
 //
-//  1. A Device computes on one OS thread and that thread's team: operations outside Device.Run panic. Goroutines never multiply the team.
+//  1. A Device computes on one OS thread and its team: operations outside Device.Run panic. Goroutines never multiply the team.
 //  2. What an operation finds wrong (a shape, a type) it panics with as an *Error; Device.Run returns it.
 //  3. A Value lives until its Tape is reset. Copy out what must live longer.
 //  4. A step that repeats the shapes of the step before allocates nothing: neither on the Go heap nor from the system.
-//  5. The same operations on the same values give the same bits, whatever else ran before. The number of threads matters only to
-//     matrix products.
+//  5. The same operations on the same values give the same bits, whatever else ran before. A row of a float32 product depends on its row
+//     of the input only; the number of threads matters to nothing but oneDNN's bfloat16 products.
 //  6. The attention matrix is never stored: tiles of it live in a thread's scratch memory. A row of attention depends, bit for bit, on its
 //     query and the keys it sees only.
 //  7. Random numbers of a parameter depend on the seed and the parameter's name: adding a layer changes no other.

@@ -158,7 +158,8 @@ def answer(request, opened):
         opened[name].output().astype(np.float32).tofile(request["file"])
     elif what == "close":
         opened.pop(name, None)
-        torch._dynamo.reset()
+        if not opened:  # else what is compiled and still open would be compiled again, in the middle of a measurement
+            torch._dynamo.reset()
         gc.collect()
     else:
         raise ValueError(f"unknown request {what!r}")
