@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -46,11 +47,12 @@ func (b *bench) turns(contenders ...contender) ([][]float64, error) {
 	return took, nil
 }
 
-// best opens a case at the peer in PyTorch's better mode. Large models are tried once: the small-clip model of the same kind tells.
+// best opens a case at the peer in PyTorch's better mode. Large models take minutes to compile: they run in the mode that was better for
+// the model of the same kind before them, eager where there was none (its products are large, there is little to fuse).
 func (b *bench) best(c netCase, f files, dtype string) (*theirs, error) {
 	key := fmt.Sprint(c.train, dtype, c.layers > 6)
-	if mode, ok := b.modes[key]; ok && c.large {
-		return b.warm(c, f, dtype, mode)
+	if c.large {
+		return b.warm(c, f, dtype, cmp.Or(b.modes[key], "eager"))
 	}
 	var chosen *theirs
 	fastest := time.Duration(math.MaxInt64)
