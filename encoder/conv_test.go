@@ -3,7 +3,6 @@ package encoder
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/ensue-video/ensue/model"
 	"github.com/ensue-video/ensue/nn"
+	"github.com/ensue-video/ensue/nn/nntest"
 )
 
 // tinyRecurrent is a configuration that is quick to check gradients of.
@@ -21,15 +21,6 @@ func tinyRecurrent() model.Config {
 	config := model.RecurrentConfig()
 	config.Ensue.Recurrent = model.Recurrent{Size: 8, Widths: [3]int{2, 3, 4}, Dim: 3, Hidden: 4, Ahead: []int{1, 3}}
 	return config
-}
-
-func normals(seed uint64, n int) []float64 {
-	random := rand.New(rand.NewPCG(seed, 0))
-	values := make([]float64, n)
-	for i := range values {
-		values[i] = random.NormFloat64()
-	}
-	return values
 }
 
 func TestTheConvEncoderHasTheTensorsOfItsModel(t *testing.T) {
@@ -54,7 +45,7 @@ func TestTheConvEncoderMakesNormalTokensOfAPlaceForEightPixels(t *testing.T) {
 		config := model.RecurrentConfig()
 		config.Ensue.Recurrent.Size = size
 		c := NewConvEncoder(nn.NewParameters(1), config)
-		onTape(t, openDevice(t), nn.TapeConfig{}, func(tape *nn.Tape) {
+		nntest.OnTape(t, nntest.OpenDevice(t), nn.TapeConfig{}, func(tape *nn.Tape) {
 			pixels := make([]byte, 2*size*size*3)
 			for i := range pixels {
 				pixels[i] = byte(i * i / 7)
@@ -89,11 +80,11 @@ func TestGradientsOfTheConvEncoderAgreeWithFiniteDifferences(t *testing.T) {
 	ps := nn.NewParameters64(1)
 	c := NewConvEncoder(ps, tinyRecurrent())
 	for i, p := range ps.All() {
-		copy(p.Dense().Float64s(), normals(uint64(i), p.Size()))
+		copy(p.Dense().Float64s(), nntest.Normals(uint64(i), p.Size()))
 	}
-	x := tensor.New(tensor.WithShape(2, 8, 8, 3), tensor.WithBacking(normals(100, 2*8*8*3)))
-	onTape(t, openDevice(t), nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
-		up := tensor.New(tensor.WithShape(2, 1, 1, 3), tensor.WithBacking(normals(101, 6)))
+	x := tensor.New(tensor.WithShape(2, 8, 8, 3), tensor.WithBacking(nntest.Normals(100, 2*8*8*3)))
+	nntest.OnTape(t, nntest.OpenDevice(t), nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
+		up := tensor.New(tensor.WithShape(2, 1, 1, 3), tensor.WithBacking(nntest.Normals(101, 6)))
 		loss := func() (in *nn.Value, total float64) {
 			tape.Reset()
 			in = tape.Variable(x)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ensue-video/ensue/model"
 	"github.com/ensue-video/ensue/nn"
+	"github.com/ensue-video/ensue/nn/nntest"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -158,7 +159,7 @@ func TestRecurrentRefusesWhatItCannotEncode(t *testing.T) {
 }
 
 func TestRecurrentIsNotMadeOfAnotherFamily(t *testing.T) {
-	device := openDevice(t)
+	device := nntest.OpenDevice(t)
 	_, err := NewRecurrent(writeEncoder(t, tinyConfig(model.Tubelet)), device)
 	require.ErrorContains(t, err, `model_type: "vjepa2"`)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/ensue-video/ensue/internal/fixture"
 	"github.com/ensue-video/ensue/model"
 	"github.com/ensue-video/ensue/nn"
+	"github.com/ensue-video/ensue/nn/nntest"
 )
 
 // vjepaTolerance is the fixtures' own, max-abs.
@@ -29,31 +30,12 @@ func openCases(tb testing.TB, name string) vjepaCases {
 	require.NoError(tb, err)
 	m, err := model.Open(dir)
 	require.NoError(tb, err)
-	device := openDevice(tb)
+	device := nntest.OpenDevice(tb)
 	tb.Cleanup(func() {
 		require.NoError(tb, cases.Close())
 		require.NoError(tb, m.Close())
 	})
 	return vjepaCases{cases, m, device}
-}
-
-func openDevice(tb testing.TB) *nn.Device {
-	tb.Helper()
-	device, err := nn.Open(nn.Config{Threads: 2})
-	require.NoError(tb, err)
-	tb.Cleanup(func() { require.NoError(tb, device.Close()) })
-	return device
-}
-
-// onTape runs f with a fresh tape.
-func onTape(tb testing.TB, device *nn.Device, config nn.TapeConfig, f func(tape *nn.Tape)) {
-	tb.Helper()
-	tape := device.NewTape(config)
-	require.NoError(tb, device.Run(func() error {
-		defer tape.Close()
-		f(tape)
-		return nil
-	}))
 }
 
 func (c vjepaCases) transformer(tb testing.TB) *VisionTransformer {
@@ -139,10 +121,10 @@ func TestEveryClipIsEncodedAsTransformersDoes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := openCases(t, test.model)
 			v := c.transformer(t)
-			onTape(t, c.device, nn.TapeConfig{}, func(tape *nn.Tape) {
+			nntest.OnTape(t, c.device, nn.TapeConfig{}, func(tape *nn.Tape) {
 				c.same(t, test.want, v.Forward(tape, tape.Input(c.video(t, test.video, test.frames))))
 			})
-			onTape(t, c.device, nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
+			nntest.OnTape(t, c.device, nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
 				c.same(t, test.want, v.Forward(tape, tape.Input(c.video(t, test.video, test.frames))))
 			})
 		})
@@ -153,7 +135,7 @@ func TestEveryStepOfALayerIsTransformers(t *testing.T) {
 	c := openCases(t, "vjepa2_tiny")
 	v := c.transformer(t)
 	const tokens, size, heads = 64, 48, 4
-	onTape(t, c.device, nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
+	nntest.OnTape(t, c.device, nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
 		x := v.Embed.Forward(tape, tape.Input(c.video(t, "a.pixel_values_videos", 8)))
 		c.same(t, "g.embeddings", x)
 		x = tape.Rows(tape.Reshape(x, 2, tokens, size), 0, 1)
@@ -218,12 +200,12 @@ func TestPositionsAreTransformers(t *testing.T) {
 		}
 		q := c.read(t, name+".q", 1, 2, len(ids), d)
 		require.NoError(t, q.Reshape(2, len(ids), d)) // two heads, here as two items of one head
-		onTape(t, c.device, nn.TapeConfig{}, func(tape *nn.Tape) {
+		nntest.OnTape(t, c.device, nn.TapeConfig{}, func(tape *nn.Tape) {
 			c.same(t, name+".out", tape.Rotate(tape.Input(q), Rotary(config, d, ids)))
 		})
 	}
 	line := nn.NewRotary(nn.RotaryConfig{Widths: []int{4}, Base: ropeBase, Tiled: true}, 4, []float64{3})
-	onTape(t, c.device, nn.TapeConfig{}, func(tape *nn.Tape) {
+	nntest.OnTape(t, c.device, nn.TapeConfig{}, func(tape *nn.Tape) {
 		c.same(t, "g.rope.line.out", tape.Rotate(tape.Input(c.read(t, "g.rope.line.x")), line))
 	})
 	for _, clip := range []string{"f32x48", "f64x64"} {
@@ -235,13 +217,13 @@ func TestPositionsAreTransformers(t *testing.T) {
 
 // A model with random weights learns: every parameter gets a gradient, in every attention mode.
 func TestEveryParameterGetsAGradient(t *testing.T) {
-	device := openDevice(t)
+	device := nntest.OpenDevice(t)
 	for _, mode := range []string{model.Full, model.BlockCausal, model.Tubelet} {
 		t.Run(mode, func(t *testing.T) {
 			config := tinyConfig(mode)
 			ps := nn.NewParameters(1)
 			v := NewVisionTransformer(ps, config)
-			onTape(t, device, nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
+			nntest.OnTape(t, device, nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
 				pixels := tape.Floats(noise(2*8*24*24*3, 1), 2, 8, 24, 24, 3)
 				y := v.Forward(tape, pixels)
 				require.Equal(t, tensor.Shape{2 * 4 * 3 * 3, 44}, y.Shape())

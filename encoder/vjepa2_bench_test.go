@@ -18,6 +18,7 @@ import (
 
 	"github.com/ensue-video/ensue/model"
 	"github.com/ensue-video/ensue/nn"
+	"github.com/ensue-video/ensue/nn/nntest"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -206,7 +207,7 @@ func TestALoadedModelHoldsItsWeightsOnce(t *testing.T) {
 	config := smallConfig(model.Tubelet)
 	config.HiddenSize, config.NumHiddenLayers, config.NumAttentionHeads = 512, 4, 8
 	m := writeLarge(t, config)
-	device := openDevice(t)
+	device := nntest.OpenDevice(t)
 	for _, precision := range []nn.Precision{nn.Float32, nn.BFloat16} {
 		debug.FreeOSMemory()
 		heap, peak := liveBytes(), watchMemory(t)
@@ -275,7 +276,7 @@ func BenchmarkLargeMemory(b *testing.B) {
 			m := writeLarge(b, model.Default())
 			runtime.GC()
 			peak := watchMemory(b)
-			e, err := NewVJEPA2(m, openDevice(b), WithPrecision(precision))
+			e, err := NewVJEPA2(m, nntest.OpenDevice(b), WithPrecision(precision))
 			require.NoError(b, err)
 			defer func() { require.NoError(b, e.Close()) }()
 			video := Video{B: 1, T: 64, C: 3, H: 256, W: 256, Data: noise(64*3*256*256, 1)}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ensue-video/ensue/model"
 	"github.com/ensue-video/ensue/nn"
+	"github.com/ensue-video/ensue/nn/nntest"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -58,7 +59,7 @@ func writeEncoder(tb testing.TB, config model.Config) *model.Model {
 
 func newVJEPA2(tb testing.TB, config model.Config, options ...VJEPA2Option) *VJEPA2 {
 	tb.Helper()
-	e, err := NewVJEPA2(writeEncoder(tb, config), openDevice(tb), options...)
+	e, err := NewVJEPA2(writeEncoder(tb, config), nntest.OpenDevice(tb), options...)
 	require.NoError(tb, err)
 	tb.Cleanup(func() { require.NoError(tb, e.Close()) })
 	return e
@@ -151,7 +152,7 @@ func TestInFullAttentionAStreamsTokensAreItsEmbeddings(t *testing.T) {
 	e := newVJEPA2(t, tinyConfig(model.Full))
 	clip := noiseFrames(6, 24, 1)
 	tokens := encodeInParts(t, e, clip, 1)
-	onTape(t, e.device, nn.TapeConfig{}, func(tape *nn.Tape) {
+	nntest.OnTape(t, e.device, nn.TapeConfig{}, func(tape *nn.Tape) {
 		pixels := tape.Zeros(1, 6, 24, 24, 3)
 		videoOf(e, clip).item(0, pixels.Float32s())
 		require.LessOrEqual(t, apart(t, e.net.Embed.Forward(tape, pixels).Float32s(), tokens.Data), 1e-5)
@@ -355,7 +356,7 @@ func TestAModelThatCannotBeStreamedIsRefused(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := NewVJEPA2(writeEncoder(t, tinyConfig(model.BlockCausal)), openDevice(t), test.option)
+			_, err := NewVJEPA2(writeEncoder(t, tinyConfig(model.BlockCausal)), nntest.OpenDevice(t), test.option)
 			require.ErrorContains(t, err, test.says)
 		})
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/ensue-video/ensue/internal/fixture"
 	"github.com/ensue-video/ensue/model"
 	"github.com/ensue-video/ensue/nn"
+	"github.com/ensue-video/ensue/nn/nntest"
 )
 
 // vjepaTolerance is the fixtures' own, max-abs.
@@ -33,7 +34,7 @@ func openCases(tb testing.TB, name string) vjepaCases {
 	require.NoError(tb, err)
 	m, err := model.Open(dir)
 	require.NoError(tb, err)
-	c := vjepaCases{Safetensors: cases, device: openDevice(tb), model: m}
+	c := vjepaCases{Safetensors: cases, device: nntest.OpenDevice(tb), model: m}
 	tb.Cleanup(func() {
 		require.NoError(tb, cases.Close())
 		require.NoError(tb, m.Close())
@@ -46,25 +47,6 @@ func openCases(tb testing.TB, name string) vjepaCases {
 	c.saying = NewMaskedTransformer(ps, config)
 	require.NoError(tb, ps.Err())
 	return c
-}
-
-func openDevice(tb testing.TB) *nn.Device {
-	tb.Helper()
-	device, err := nn.Open(nn.Config{Threads: 2})
-	require.NoError(tb, err)
-	tb.Cleanup(func() { require.NoError(tb, device.Close()) })
-	return device
-}
-
-// onTape runs f with a fresh tape.
-func onTape(tb testing.TB, device *nn.Device, config nn.TapeConfig, f func(tape *nn.Tape)) {
-	tb.Helper()
-	tape := device.NewTape(config)
-	require.NoError(tb, device.Run(func() error {
-		defer tape.Close()
-		f(tape)
-		return nil
-	}))
 }
 
 func (c vjepaCases) read(tb testing.TB, name string) *tensor.Dense {
@@ -155,7 +137,7 @@ func bothKinds(t *testing.T, device *nn.Device, f func(t *testing.T, tape *nn.Ta
 	t.Helper()
 	for name, gradients := range map[string]bool{"learning": true, "not learning": false} {
 		t.Run(name, func(t *testing.T) {
-			onTape(t, device, nn.TapeConfig{Gradients: gradients}, func(tape *nn.Tape) { f(t, tape) })
+			nntest.OnTape(t, device, nn.TapeConfig{Gradients: gradients}, func(tape *nn.Tape) { f(t, tape) })
 		})
 	}
 }
@@ -212,7 +194,7 @@ func TestEveryStepOfThePredictorIsTransformers(t *testing.T) {
 	for _, id := range c.ids(t, "c.item0.sorted_ids")[0] {
 		order = append(order, row[id])
 	}
-	onTape(t, c.device, nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
+	nntest.OnTape(t, c.device, nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
 		tokens := c.encode(t, tape, "a.pixel_values_videos", 8)
 		shown := tape.Gather(tape.Reshape(tokens, 128, 48), context[0])
 		x := c.saying.join(tape, tape.Reshape(shown, 1, 24, 48), 40)
@@ -257,7 +239,7 @@ func TestEveryParameterOfThePredictorGetsAGradient(t *testing.T) {
 	config.PredHiddenSize, config.PredNumAttentionHeads, config.PredNumHiddenLayers = 24, 2, 2
 	ps := nn.NewParameters(1)
 	m := NewMaskedTransformer(ps, config)
-	onTape(t, openDevice(t), nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
+	nntest.OnTape(t, nntest.OpenDevice(t), nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
 		tokens := make([]float32, 2*16*24)
 		for i := range tokens {
 			tokens[i] = float32(math.Sin(float64(i)))

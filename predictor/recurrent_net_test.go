@@ -2,7 +2,6 @@ package predictor
 
 import (
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/ensue-video/ensue/model"
 	"github.com/ensue-video/ensue/nn"
+	"github.com/ensue-video/ensue/nn/nntest"
 )
 
 // tinyRecurrent is a configuration that is quick to check gradients of.
@@ -19,19 +19,6 @@ func tinyRecurrent() model.Config {
 	config := model.RecurrentConfig()
 	config.Ensue.Recurrent = model.Recurrent{Size: 16, Widths: [3]int{2, 3, 4}, Dim: 3, Hidden: 4, Ahead: []int{1, 3}}
 	return config
-}
-
-func normals(seed uint64, n int) []float64 {
-	random := rand.New(rand.NewPCG(seed, 0))
-	values := make([]float64, n)
-	for i := range values {
-		values[i] = random.NormFloat64()
-	}
-	return values
-}
-
-func normal(seed uint64, shape ...int) *tensor.Dense {
-	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(normals(seed, tensor.Shape(shape).TotalSize())))
 }
 
 func TestTheRecurrentNetHasTheTensorsOfItsModel(t *testing.T) {
@@ -129,12 +116,12 @@ func TestTheRecurrentNetComputesItsFormulas(t *testing.T) {
 	ps := nn.NewParameters64(1)
 	net := NewRecurrentNet(ps, config)
 	for i, p := range ps.All() {
-		copy(p.Dense().Float64s(), normals(uint64(i), p.Size()))
+		copy(p.Dense().Float64s(), nntest.Normals(uint64(i), p.Size()))
 	}
 	byHand := recurrentByHand{config.Ensue.Recurrent, ps}
 	const steps = 3
-	tokens, anchors, before := normal(50, steps, 1, 2, 2, 3), normal(51, steps, 1, 2, 2, 3), normal(52, 1, 2, 2, 4)
-	onTape(t, openDevice(t), nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
+	tokens, anchors, before := nntest.Normal(50, steps, 1, 2, 2, 3), nntest.Normal(51, steps, 1, 2, 2, 3), nntest.Normal(52, 1, 2, 2, 4)
+	nntest.OnTape(t, nntest.OpenDevice(t), nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
 		out := net.Forward(tape, tape.Input(tokens), tape.Input(anchors), tape.Input(before))
 		require.Equal(t, tensor.Shape{steps, 1, 2, 2, 6}, out.Expected.Shape())
 		require.Equal(t, tensor.Shape{steps, 1, 2, 2, 2}, out.LogScale.Shape())
@@ -154,13 +141,13 @@ func TestGradientsOfTheRecurrentNetAgreeWithFiniteDifferences(t *testing.T) {
 	ps := nn.NewParameters64(1)
 	net := NewRecurrentNet(ps, tinyRecurrent())
 	for i, p := range ps.All() {
-		copy(p.Dense().Float64s(), normals(uint64(i), p.Size()))
+		copy(p.Dense().Float64s(), nntest.Normals(uint64(i), p.Size()))
 	}
 	inputs := map[string]*tensor.Dense{
-		"tokens": normal(50, 3, 2, 2, 2, 3), "anchors": normal(51, 3, 2, 2, 2, 3), "memory": normal(52, 2, 2, 2, 4),
+		"tokens": nntest.Normal(50, 3, 2, 2, 2, 3), "anchors": nntest.Normal(51, 3, 2, 2, 2, 3), "memory": nntest.Normal(52, 2, 2, 2, 4),
 	}
-	weights := normals(53, 3*2*4*6)
-	onTape(t, openDevice(t), nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
+	weights := nntest.Normals(53, 3*2*4*6)
+	nntest.OnTape(t, nntest.OpenDevice(t), nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
 		loss := func() (in map[string]*nn.Value, total float64) {
 			tape.Reset()
 			ps.ZeroGrad()
@@ -204,8 +191,8 @@ func TestGradientsOfTheRecurrentNetAgreeWithFiniteDifferences(t *testing.T) {
 func TestTheGradientOfTheScaleStopsBeforeItsHead(t *testing.T) {
 	ps := nn.NewParameters64(1)
 	net := NewRecurrentNet(ps, tinyRecurrent())
-	onTape(t, openDevice(t), nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
-		out := net.Forward(tape, tape.Variable(normal(1, 2, 1, 2, 2, 3)), nil, nil)
+	nntest.OnTape(t, nntest.OpenDevice(t), nn.TapeConfig{Gradients: true}, func(tape *nn.Tape) {
+		out := net.Forward(tape, tape.Variable(nntest.Normal(1, 2, 1, 2, 2, 3)), nil, nil)
 		tape.Backward(tape.Sum(tape.Square(out.LogScale)))
 		for _, p := range ps.All() {
 			if strings.HasPrefix(p.Name, "scale.") {

@@ -13,6 +13,7 @@ import (
 	"github.com/ensue-video/ensue/encoder"
 	"github.com/ensue-video/ensue/model"
 	"github.com/ensue-video/ensue/nn"
+	"github.com/ensue-video/ensue/nn/nntest"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -64,7 +65,7 @@ func withAhead(ahead ...int) model.Config {
 // someTokens are steps of 8×8×48 tokens.
 func someTokens(steps int, seed uint64) *stream.Tokens {
 	tokens := &stream.Tokens{Shape: stream.Shape{T: steps, H: 8, W: 8, D: 48}, Spans: make([]stream.Span, steps)}
-	for _, v := range normals(seed, tokens.Len()) {
+	for _, v := range nntest.Normals(seed, tokens.Len()) {
 		tokens.Data = append(tokens.Data, float32(v))
 	}
 	return tokens
@@ -371,7 +372,7 @@ func TestRecurrentRefusesWhatItCannotPredictFrom(t *testing.T) {
 }
 
 func TestRecurrentIsNotMadeOfAnotherFamily(t *testing.T) {
-	_, err := NewRecurrent(smallModel(t, model.Tubelet, true), openDevice(t))
+	_, err := NewRecurrent(smallModel(t, model.Tubelet, true), nntest.OpenDevice(t))
 	require.ErrorContains(t, err, `model_type: "vjepa2"`)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/ensue-video/ensue/encoder"
 	"github.com/ensue-video/ensue/model"
 	"github.com/ensue-video/ensue/nn"
+	"github.com/ensue-video/ensue/nn/nntest"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -153,7 +154,7 @@ func TestAStreamsEnergyIsThatOfItsFrames(t *testing.T) {
 		for _, precision := range []nn.Precision{nn.Float32, nn.BFloat16} {
 			t.Run(fmt.Sprint(mode, precision), func(t *testing.T) {
 				m := smallModel(t, mode, true)
-				enc, p := newVJEPA2(t, m, openDevice(t), encoder.WithPrecision(precision))
+				enc, p := newVJEPA2(t, m, nntest.OpenDevice(t), encoder.WithPrecision(precision))
 				clip := textured(8, 24)
 				next, err := p.NextSegment(t.Context(), videoOf(enc.Config(), clip), 4)
 				require.NoError(t, err)
@@ -182,7 +183,7 @@ func TestAStreamsEnergyIsThatOfItsFrames(t *testing.T) {
 func TestQuestionsDoNotDependOnEachOther(t *testing.T) {
 	for _, mode := range model.Attentions() {
 		t.Run(mode, func(t *testing.T) {
-			enc, p := newVJEPA2(t, smallModel(t, mode, true), openDevice(t))
+			enc, p := newVJEPA2(t, smallModel(t, mode, true), nntest.OpenDevice(t))
 			tokens, err := enc.Encode(t.Context(), textured(12, 24), enc.NewState())
 			require.NoError(t, err)
 			past := func(from, to int) Past {
@@ -214,7 +215,7 @@ func TestQuestionsDoNotDependOnEachOther(t *testing.T) {
 }
 
 func TestWithoutFullAttentionTheTargetIsTheNormalisedTokens(t *testing.T) {
-	_, p := newVJEPA2(t, smallModel(t, model.Tubelet, true), openDevice(t))
+	_, p := newVJEPA2(t, smallModel(t, model.Tubelet, true), nntest.OpenDevice(t))
 	tokens := &stream.Tokens{Shape: stream.Shape{T: 3, H: 1, W: 1, D: 44}, Data: make([]float32, 3*44)}
 	for i := range tokens.Data {
 		tokens.Data[i] = float32(i%44%4) * 0.01 // 0, 0.01, 0.02, 0.03: mean 0.015, variance 0.000125
@@ -227,7 +228,7 @@ func TestWithoutFullAttentionTheTargetIsTheNormalisedTokens(t *testing.T) {
 }
 
 func TestAQuestionThatDoesNotFitTheModelIsRefused(t *testing.T) {
-	_, p := newVJEPA2(t, smallModel(t, model.Tubelet, true), openDevice(t))
+	_, p := newVJEPA2(t, smallModel(t, model.Tubelet, true), nntest.OpenDevice(t))
 	good := &stream.Tokens{Shape: stream.Shape{T: 1, H: 3, W: 3, D: 44}, Data: make([]float32, 9*44)}
 	narrow := &stream.Tokens{Shape: stream.Shape{T: 1, H: 3, W: 3, D: 40}, Data: make([]float32, 9*40)}
 	tests := []struct {
@@ -256,7 +257,7 @@ func TestAQuestionThatDoesNotFitTheModelIsRefused(t *testing.T) {
 
 func TestAModelWithoutAPredictorIsRefused(t *testing.T) {
 	m := smallModel(t, model.Full, false)
-	enc, err := encoder.NewVJEPA2(m, openDevice(t))
+	enc, err := encoder.NewVJEPA2(m, nntest.OpenDevice(t))
 	require.NoError(t, err)
 	_, err = NewVJEPA2(m, enc)
 	require.ErrorContains(t, err, "the model has none, only an encoder")
