@@ -206,26 +206,26 @@ func (a *attentionArgs) reference() reference.Attention[float64] {
 func backAttend(t *Tape, y *Value) {
 	a := &y.saved.attention
 	in := y.in
-	// A gradient that is there already would be turned along: such an input gets a fresh one, added afterwards.
-	var before [3]*buffer
+	// A gradient that is there already would be turned along: such an input gets memory beside it, which is added afterwards.
+	var beside [3]*buffer
 	var at [3]unsafe.Pointer
 	for i, x := range in {
-		if x == nil {
-			continue
+		switch {
+		case x == nil:
+		case x.gradSet || x.whole != nil:
+			beside[i] = t.pool.get(x.size * int(x.dtype.Size()))
+			at[i] = beside[i].pointer()
+		default:
+			at[i] = t.gradientOrRoom(x)
 		}
-		if x.param == nil && x.gradSet {
-			before[i], x.gradAt = x.gradAt, nil
-			x.grad, x.gradSet = nil, false
-		}
-		at[i] = t.gradientOrRoom(x)
 	}
 	dq, dk, dv := a.gradients(in, at)
 	t.attentionGrad(y, dq, dk, dv)
 	t.rotateBoth(a, dq, dk, true)
 	for i, x := range in {
-		if x != nil && before[i] != nil {
-			t.addBuffer(x, before[i])
-			t.pool.put(before[i])
+		if beside[i] != nil {
+			t.addBuffer(x, beside[i])
+			t.pool.put(beside[i])
 		}
 		if x != nil && !x.needs {
 			t.dropGrad(x)
@@ -241,12 +241,17 @@ func (t *Tape) gradientOrRoom(x *Value) unsafe.Pointer {
 	return t.gradient(x).at
 }
 
+// addBuffer adds numbers to x's gradient, where one is wanted.
 func (t *Tape) addBuffer(x *Value, b *buffer) {
-	if x.dtype == tensor.Float64 {
-		addTo(upstream[float64](x), saved[float64](b, x.size), true)
+	if !x.needs {
 		return
 	}
-	t.device.kernels.Axpy(upstream[float32](x), saved[float32](b, x.size), 1)
+	g := t.zeroed(x)
+	if x.dtype == tensor.Float64 {
+		addTo(slot[float64](g), saved[float64](b, x.size), true)
+		return
+	}
+	t.device.kernels.Axpy(slot[float32](g), saved[float32](b, x.size), 1)
 }
 
 // gradients are the column ranges that belong to q, k and v in the gradients of the values that hold them.

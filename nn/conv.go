@@ -57,8 +57,9 @@ func (c *Conv2d) Matrices() []*Parameter { return []*Parameter{c.Weight} }
 // unfoldedFloats is about how many numbers of windows are laid out at a time: what stays in a core's cache until it is multiplied.
 const unfoldedFloats = 1 << 18
 
-// convolution is one convolve, worked off a few items of the batch at a time: their windows are laid out in scratch memory and multiplied,
-// and laid out again for the gradient. How many items that are depends on their size only, so that the products are always the same ones.
+// convolution is one convolve. Float32 convolutions run on kernels that never lay windows out. In float64, and where oneDNN multiplies
+// bfloat16, a few items' windows at a time are laid out in scratch memory. How many items that are depends on their size only, so that the
+// products are always the same ones.
 type convolution struct {
 	unfolding
 
@@ -84,6 +85,15 @@ func (c *convolution) part(first int) unfolding {
 
 func (c *convolution) inSize() int { return c.in[1] * c.in[2] * c.c }
 
+// shape are the sizes as the kernels take them.
+func (c *convolution) shape() kernel.ConvShape {
+	last := func(n [3]int) [2]int { return [2]int{n[1], n[2]} }
+	return kernel.ConvShape{
+		In: last(c.in), Out: last(c.out), Kernel: last(c.Kernel), Stride: last(c.Stride), Before: last(c.Padding),
+		Batch: c.batch, C: c.c, N: c.width, YItem: c.rows * c.width, YRow: c.out[2] * c.width, YPlace: c.width,
+	}
+}
+
 // convolve slides windows over x [B, H, W, C] and maps each by w [O, KH*KW*C]: [B, H', W', O].
 func (t *Tape) convolve(x *Value, w, b *Parameter, window Window, gelu bool) *Value {
 	if len(w.shape) != 2 || w.shape[1] != window.Kernel[1]*window.Kernel[2]*x.last() {
@@ -92,17 +102,15 @@ func (t *Tape) convolve(x *Value, w, b *Parameter, window Window, gelu bool) *Va
 	}
 	c := newConvolution(x, window, w.shape[0])
 	y := t.alloc(x.dtype, x.dims[0], c.out[1], c.out[2], c.width)
-	if x.dtype == tensor.Float64 {
-		convolve(t, elements[float64](y), elements[float64](x), c, func(y, cols []float64, rows int) {
-			var bias []float64
-			if b != nil {
-				bias = b.Dense().Float64s()
-			}
-			reference.MatMul(y, cols, w.Dense().Float64s(), bias, rows, c.width, c.cols, false, true, 0)
-		})
-	} else {
-		convolve(t, elements[float32](y), elements[float32](x), c, func(y, cols []float32, rows int) {
-			t.device.mapBy(w, b, t.half, onednn.Buffer{Full: y}, onednn.Buffer{Full: cols}, onednn.Shape{M: rows, N: c.width, K: c.cols, GELU: gelu})
+	switch {
+	case x.dtype == tensor.Float64:
+		t.convolve64(y, x, w, b, c)
+	case t.half && t.device.half:
+		t.convolveHalf(y, x, w, b, c, gelu)
+	default:
+		t.device.convolve(&kernel.Conv{
+			ConvShape: c.shape(), Y: elements[float32](y), X: elements[float32](x), W: t.device.ready(t.device.packed(w, t.half)),
+			Bias: param[float32](b), GELU: gelu,
 		})
 	}
 	if !t.gradients {
@@ -114,6 +122,20 @@ func (t *Tape) convolve(x *Value, w, b *Parameter, window Window, gelu bool) *Va
 	}
 	y.saved.weight, y.saved.bias, y.saved.window = w, b, window
 	return y
+}
+
+func (d *Device) convolve(a *kernel.Conv) { d.kernels.Conv(a, d.inside.floats(d.kernels.ConvWork(a))) }
+
+func (t *Tape) convolve64(y, x *Value, w, b *Parameter, c convolution) {
+	convolve(t, elements[float64](y), elements[float64](x), c, func(y, cols []float64, rows int) {
+		reference.MatMul(y, cols, w.Dense().Float64s(), param[float64](b), rows, c.width, c.cols, false, true, 0)
+	})
+}
+
+func (t *Tape) convolveHalf(y, x *Value, w, b *Parameter, c convolution, gelu bool) {
+	convolve(t, elements[float32](y), elements[float32](x), c, func(y, cols []float32, rows int) {
+		t.device.mapBy(w, b, true, onednn.Buffer{Full: y}, onednn.Buffer{Full: cols}, onednn.Shape{M: rows, N: c.width, K: c.cols, GELU: gelu})
+	})
 }
 
 func convolve[F floating](t *Tape, y, x []F, c convolution, multiply func(y, cols []F, rows int)) {
@@ -145,14 +167,29 @@ func backConvolve(t *Tape, y *Value) {
 		t.backBias(y, b)
 	}
 	if y.dtype == tensor.Float64 {
-		backConvolveOf[float64](t, y)
-	} else {
-		backConvolveOf[float32](t, y)
+		backConvolve64(t, y)
+		return
+	}
+	x, w := y.in[0], y.saved.weight
+	c := newConvolution(x, y.saved.window, y.last())
+	if !w.Frozen {
+		g := t.gradient(t.Param(w))
+		t.device.convolveGrad(&kernel.ConvGrad{
+			ConvShape: c.shape(), DW: slot[float32](g), DY: upstream[float32](y), X: elements[float32](x), Sum: g.add,
+		})
+	}
+	if x.needs {
+		g := t.gradient(x)
+		t.device.convolveBack(w, c.shape(), slot[float32](g), upstream[float32](y), g.add)
 	}
 }
 
-// backConvolveOf: dW = sum of dy^T windows, and the windows of dx = dy W.
-func backConvolveOf[F floating](t *Tape, y *Value) {
+func (d *Device) convolveGrad(a *kernel.ConvGrad) {
+	d.kernels.ConvGrad(a, d.inside.floats(d.kernels.ConvGradWork(a)))
+}
+
+// backConvolve64: dW = sum of dy^T windows, and the windows of dx = dy W.
+func backConvolve64(t *Tape, y *Value) {
 	x, w := y.in[0], y.saved.weight
 	c := newConvolution(x, y.saved.window, y.last())
 	var dw, dx target
@@ -165,18 +202,18 @@ func backConvolveOf[F floating](t *Tape, y *Value) {
 	for first := 0; first < c.batch; first += c.items {
 		u := c.part(first)
 		rows := u.batch * c.rows
-		dy := unsafe.Pointer(&upstream[F](y)[first*c.rows*c.width])
+		dy := unsafe.Pointer(&upstream[float64](y)[first*c.rows*c.width])
 		if !w.Frozen {
-			cols := unfolded(t, elements[F](x)[first*c.inSize():], c, u)
+			cols := unfolded(t, elements[float64](x)[first*c.inSize():], c, u)
 			shape := onednn.Shape{M: c.width, N: c.cols, K: rows, TransX: true}
 			t.product(dw, dy, unsafe.Pointer(&cols[0]), y.dtype, shape)
 			dw.add = true
 		}
 		if x.needs {
-			cols := scratchOf[F](t, rows*c.cols)
+			cols := scratchOf[float64](t, rows*c.cols)
 			to := target{at: unsafe.Pointer(&cols[0]), n: len(cols)}
 			t.product(to, dy, pointer(w.Dense()), y.dtype, onednn.Shape{M: rows, N: c.cols, K: c.width})
-			foldBack(t, slot[F](dx)[first*c.inSize():][:u.batch*c.inSize()], cols, u)
+			foldBack(t, slot[float64](dx)[first*c.inSize():][:u.batch*c.inSize()], cols, u)
 		}
 	}
 }

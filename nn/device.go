@@ -29,6 +29,7 @@ type Device struct {
 	team    *kernel.Team
 	dnnl    *onednn.Engine
 	packs   map[*Parameter]*pack
+	turns   map[*Parameter]*turned
 	room    room
 
 	products scratch // inside a matrix product
@@ -57,7 +58,7 @@ func Open(c Config) (*Device, error) {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	d := &Device{
-		threads: threads, packs: map[*Parameter]*pack{},
+		threads: threads, packs: map[*Parameter]*pack{}, turns: map[*Parameter]*turned{},
 		half: onednn.Native && (c.NativeHalf || kernel.FastBFloat16() && !c.WidenHalf),
 		jobs: make(chan func() error), results: make(chan result),
 	}
@@ -166,6 +167,9 @@ func (d *Device) check() {
 func (d *Device) Close() error {
 	err := d.Run(func() error {
 		for p := range d.packs {
+			d.forget(p)
+		}
+		for p := range d.turns {
 			d.forget(p)
 		}
 		d.dnnl.Close()

@@ -95,6 +95,10 @@ var gradientCases = []gradientCase{
 	},
 	{name: "l1", shapes: shapes([]int{3, 4}, []int{3, 4}), run: func(t *Tape, in []*Value) *Value { return t.L1(in[0], in[1]) }},
 	{name: "mse", shapes: shapes([]int{3, 4}, []int{3, 4}), run: func(t *Tape, in []*Value) *Value { return t.MSE(in[0], in[1]) }},
+	{name: "row l1", shapes: shapes([]int{2, 3, 4}, []int{2, 3, 4}), run: func(t *Tape, in []*Value) *Value { return t.RowL1(in[0], in[1]) }},
+	{name: "row l1 with itself", shapes: shapes([]int{4, 3}), run: func(t *Tape, in []*Value) *Value {
+		return t.RowL1(t.Rows(in[0], 0, 2), t.Rows(in[0], 2, 4))
+	}},
 	{
 		name: "smooth l1", shapes: shapes([]int{3, 4}, []int{3, 4}),
 		run: func(t *Tape, in []*Value) *Value { return t.SmoothL1(in[0], in[1], 0.7) },
@@ -122,6 +126,10 @@ var gradientCases = []gradientCase{
 		name: "rows", shapes: shapes([]int{5, 4}),
 		run: func(t *Tape, in []*Value) *Value { return t.Mul(t.Rows(in[0], 1, 3), t.Rows(in[0], 2, 4)) },
 	},
+	{name: "rows of rows", shapes: shapes([]int{5, 4}), run: func(t *Tape, in []*Value) *Value {
+		middle := t.Rows(in[0], 1, 4)
+		return t.Add(t.Mul(t.Rows(middle, 0, 2), t.Square(t.Rows(middle, 1, 3))), t.Rows(in[0], 3, 5))
+	}},
 	{
 		name: "columns", shapes: shapes([]int{2, 3, 5}),
 		run: func(t *Tape, in []*Value) *Value { return t.Mul(t.Columns(in[0], 1, 3), t.Columns(in[0], 2, 4)) },
@@ -164,6 +172,10 @@ var gradientCases = []gradientCase{
 	}},
 	{name: "attend", shapes: shapes([]int{2, 6, 24}), run: func(t *Tape, in []*Value) *Value {
 		return t.Attend(t.Copy(in[0]), AttentionConfig{Heads: 2, Rotary: testRotary(6, 4, Neighbours, false)})
+	}},
+	{name: "attend rows", shapes: shapes([]int{3, 4, 12}), run: func(t *Tape, in []*Value) *Value {
+		x := t.Scale(in[0], 2)
+		return t.Add(t.Attend(t.Rows(x, 0, 2), AttentionConfig{Heads: 1}), t.Attend(t.Rows(x, 1, 3), AttentionConfig{Heads: 1}))
 	}},
 	{name: "attend causally", shapes: shapes([]int{1, 6, 24}), run: func(t *Tape, in []*Value) *Value {
 		c := AttentionConfig{Heads: 2, Mask: Mask{Block: 2, Window: 2}, Rotary: testRotary(6, 4, Halves, false)}

@@ -50,6 +50,10 @@ func (d *Device) Forget(weights ...*Parameter) error {
 }
 
 func (d *Device) forget(p *Parameter) {
+	if k, ok := d.turns[p]; ok {
+		k.floats.close()
+		delete(d.turns, p)
+	}
 	k, ok := d.packs[p]
 	if !ok {
 		return

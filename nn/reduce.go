@@ -4,6 +4,9 @@ import (
 	"math"
 
 	"gorgonia.org/tensor"
+
+	"github.com/ensue-video/ensue/nn/internal/kernel"
+	"github.com/ensue-video/ensue/nn/internal/reference"
 )
 
 // Sum is the sum of all elements, one number.
@@ -253,6 +256,47 @@ func (t *Tape) MSE(a, b *Value) *Value { return t.distance(a, b, math.Inf(1), 2)
 
 // SmoothL1 is the mean of (a-b)²/(2 beta) where |a-b| < beta, of |a-b| - beta/2 elsewhere (Girshick 2015), one number.
 func (t *Tape) SmoothL1(a, b *Value, beta float64) *Value { return t.distance(a, b, beta, 1) }
+
+// RowL1 is the mean of |a - b| over each row of a's last axis: [..., D] to as many numbers as there are rows.
+func (t *Tape) RowL1(a, b *Value) *Value {
+	if a.dtype != b.dtype || a.size != b.size {
+		fail("measuring distances", "between %v %v and %v %v", a.dtype, a.Shape(), b.dtype, b.Shape())
+	}
+	y := t.alloc(a.dtype, a.rows())
+	if n := a.last(); a.dtype == tensor.Float64 {
+		reference.RowL1(elements[float64](y), elements[float64](a), elements[float64](b), n, 1/float64(n))
+	} else {
+		t.device.kernels.RowL1(&kernel.RowL1{
+			Y: elements[float32](y), A: elements[float32](a), B: elements[float32](b), N: n, Scale: 1 / float32(n),
+		})
+	}
+	return t.record(y, backRowL1, a, b)
+}
+
+func backRowL1(t *Tape, y *Value) {
+	a, b := y.in[0], y.in[1]
+	n := a.last()
+	if a.dtype == tensor.Float64 {
+		for i, x := range [2]*Value{a, b} {
+			if x.needs {
+				g := t.gradient(x)
+				other := [2]*Value{b, a}[i]
+				reference.RowL1Grad(slot[float64](g), elements[float64](x), elements[float64](other), upstream[float64](y), n, 1/float64(n), g.add)
+			}
+		}
+		return
+	}
+	k := kernel.RowL1{A: elements[float32](a), B: elements[float32](b), DY: upstream[float32](y), N: n, Scale: 1 / float32(n)}
+	if a.needs {
+		g := t.gradient(a)
+		k.DA, k.AddA = slot[float32](g), g.add
+	}
+	if b.needs {
+		g := t.gradient(b)
+		k.DB, k.AddB = slot[float32](g), g.add
+	}
+	t.device.kernels.RowL1Grad(&k)
+}
 
 // distance is the mean of scale times the Huber-like function with a parabola of half width beta; beta infinite: d²/2.
 func (t *Tape) distance(a, b *Value, beta, scale float64) *Value {

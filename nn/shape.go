@@ -40,19 +40,11 @@ func (t *Tape) Rows(x *Value, first, last int) *Value {
 	dims := x.dims
 	dims[0] = last - first
 	y := t.view(x, first*each, dims[:x.rank]...)
-	t.record(y, backRows, x)
-	y.saved.first = first * each
-	return y
-}
-
-func backRows(t *Tape, y *Value) {
-	g := t.zeroed(y.in[0])
-	first := y.saved.first
-	if y.dtype == tensor.Float64 {
-		addTo(slot[float64](g)[first:], upstream[float64](y), true)
-	} else {
-		t.device.kernels.Axpy(slot[float32](g)[first:first+y.size], upstream[float32](y), 1)
+	y.needs, y.saved.first = x.needs && t.gradients, first*each
+	if y.needs {
+		y.whole = x
 	}
+	return y
 }
 
 // Columns are the entries [first, last) of the last axis, copied.

@@ -279,6 +279,10 @@ func (t *Tape) gradient(v *Value) target {
 		v.gradSet = true
 		return target{pointer(v.param.grad), v.size, add}
 	}
+	if v.whole != nil {
+		v.grad, v.gradSet = unsafe.Add(t.zeroed(v.whole).at, v.saved.first*int(v.dtype.Size())), true
+		return target{v.grad, v.size, true}
+	}
 	if v.grad == nil {
 		v.gradAt = t.pool.get(v.size * int(v.dtype.Size()))
 		v.grad = v.gradAt.pointer()
@@ -303,7 +307,7 @@ func (t *Tape) pass(y, x *Value) {
 	if !x.needs {
 		return
 	}
-	if x.param == nil && !x.gradSet && y.gradAt != nil && !y.leaf {
+	if x.param == nil && x.whole == nil && !x.gradSet && y.gradAt != nil && !y.leaf {
 		t.dropGrad(x)
 		x.gradAt, x.grad, x.gradSet = y.gradAt, y.grad, true
 		y.gradAt = nil

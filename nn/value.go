@@ -28,6 +28,7 @@ type Value struct {
 	gradAt   *buffer
 	gradSet  bool
 	backward func(*Tape, *Value)
+	whole    *Value // of which this value is a part; its gradient is a part of the whole's
 	in       [3]*Value
 	saved    state
 }
@@ -38,7 +39,7 @@ type state struct {
 	weight     *Parameter
 	bias       *Parameter
 	buffers    [2]*buffer
-	first      int // where a part begins
+	first      int // where a part, or rows of a whole, begin
 	window     Window
 	floats     [2]float64
 	flags      [2]bool

@@ -22,6 +22,15 @@ type NormGrad struct {
 	AccumulateX, AccumulateW, AccumulateB bool
 }
 
+// RowL1 are the arguments of the sums of |A - B| over rows of N values, times Scale: one number a row, Y. And of their gradients: DA and
+// DB, of which one may be nil, for DY, added to what is there where the flag says so.
+type RowL1 struct {
+	Y, A, B, DA, DB, DY []float32
+	Scale               float32
+	AddA, AddB          bool
+	N                   int
+}
+
 // Product are the arguments of y [M, N] = x [M, K] w [K, N]. W was laid out by Pack; X is rows, or with Panels was laid out by PackRows.
 // Bias [N] may be nil. Sum adds what Y held before; GELU comes last.
 // A row of Y depends on its row of X only, bit for bit: not on M, not on the number of threads.
@@ -87,6 +96,28 @@ type Unfold struct {
 	In, Out, Kernel, Stride, Padding [3]int
 	Batch, C                         int
 }
+
+// ConvShape are the sizes of a convolution, see reference.Conv.
+type ConvShape = reference.Conv
+
+// Conv are the arguments of a convolution without laid out windows: Y = X convolved by W, plus Bias [N] unless it is nil, plus what Y holds
+// with Sum, then GELU. W [Kernel, C] x [N] was laid out by Pack or ConvTurn. What a window gives depends on that window only, bit for bit.
+type Conv struct {
+	ConvShape
+	Y, X, W, Bias []float32
+	Sum, GELU     bool
+}
+
+// ConvGrad are the arguments of the gradient of a convolution's weights: DW [N, Kernel, C] = the sum over all windows of DY [Batch, Out, N]
+// times the window, added to what DW holds with Sum.
+type ConvGrad struct {
+	ConvShape
+	DW, DY, X []float32
+	Sum       bool
+}
+
+// ConvTurn says which weights give the gradient of a convolution's input, see reference.Turn.
+type ConvTurn = reference.Turn
 
 // Cell are the arguments of the parts of a gated cell, on rows of a state H of N values. In [rows, 3N] is what the input says to the gates
 // r and u and to the candidate, Hidden what the state says: [rows, 2N] to the gates, [rows, N] to the candidate. Gates [rows, 2N] are r

@@ -152,6 +152,36 @@ func TestColumnSumAgreesWithTheReference(t *testing.T) {
 	})
 }
 
+func TestDistancesOfRowsAgreeWithTheReference(t *testing.T) {
+	eachSet(t, func(t *testing.T, s Set) {
+		for _, n := range []int{1, 16, 21, 48} {
+			const rows = 700
+			a := RowL1{A: randoms(1, rows*n), B: randoms(2, rows*n), Y: make([]float32, rows), N: n, Scale: 0.25}
+			copy(a.B[:n], a.A)
+			want := a
+			want.Y = make([]float32, rows)
+			s.RowL1(&a)
+			rowL1(&want)
+			near(t, want.Y, a.Y, 1e-6)
+			for flags := range 16 {
+				g := RowL1{A: a.A, B: a.B, DY: randoms(3, rows), N: n, Scale: 0.25, AddA: flags&4 != 0, AddB: flags&8 != 0}
+				if flags&1 != 0 {
+					g.DA = randoms(4, rows*n)
+				}
+				if flags&2 != 0 {
+					g.DB = randoms(5, rows*n)
+				}
+				expect := g
+				expect.DA, expect.DB = slices.Clone(g.DA), slices.Clone(g.DB)
+				s.RowL1Grad(&g)
+				rowL1Grad(&expect)
+				near(t, expect.DA, g.DA, 1e-6)
+				near(t, expect.DB, g.DB, 1e-6)
+			}
+		}
+	})
+}
+
 func TestAdamWAgreesWithTheReference(t *testing.T) {
 	eachSet(t, func(t *testing.T, s Set) {
 		const n = 20003

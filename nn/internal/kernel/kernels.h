@@ -41,6 +41,15 @@ typedef struct {
   long rows, n;
 } ensue_norm_weight_grad;
 
+// y = scale times the sum of |a - b| over each row of n values, and its gradients, one of which may be NULL: da (+)= scale dy sign(a - b).
+typedef struct {
+  float *y, *da, *db;
+  const float *a, *b, *dy;
+  float scale;
+  int add_a, add_b;
+  long n;
+} ensue_row_l1;
+
 // Rotary position embedding in place: y[j] = x[j] cos[t][j] + x[partner[j]] sin[t][j], the sign being part of sin.
 // Rows are tokens, `period` tokens share the tables again (a batch), heads of width d start at x and follow each other.
 // With backward set the transposed map is applied. Exactly one of x and x16 is set.
@@ -93,6 +102,45 @@ typedef struct {
   long in[3], out[3], kernel[3], stride[3], padding[3];
   long batch, c;
 } ensue_unfold;
+
+// y = x convolved: x [batch, in, c] with zeros around it; windows of kernel places, stride apart, the first of them before[] places before x;
+// w [kernel, c] x [n] in the panels that ensue_pack_run makes, or ensue_conv_turn_run. The window at (i, h, w) gives the n values at
+// y + i y_item + h y_row + w y_place, plus bias [n] where there is one, plus what y holds with sum, then GELU.
+typedef struct {
+  const float *x, *w, *bias;
+  float *y;
+  long in[2], out[2], kernel[2], stride[2], before[2];
+  long batch, c, n, y_item, y_row, y_place;
+  int sum, gelu;
+} ensue_conv;
+
+// How far the windows reach in one direction, and whether zeros are needed around x.
+static inline long ensue_conv_extent(const ensue_conv *a, int i) { return (a->out[i] - 1) * a->stride[i] + a->kernel[i]; }
+static inline int ensue_conv_pads(const ensue_conv *a) {
+  return a->before[0] || a->before[1] || ensue_conv_extent(a, 0) > a->in[0] || ensue_conv_extent(a, 1) > a->in[1];
+}
+
+// Weights w [n, kernel, c] of a convolution, into the panels of a convolution of dy that gives dx: of every direction the places last,
+// last - step, …, taps of them.
+typedef struct {
+  float *to;
+  const float *from;
+  long kernel[2], last[2], step[2], taps[2];
+  long n, c;
+} ensue_conv_turn;
+
+// dw [n, kernel, c] (+)= the sum over all windows of dy [batch, out, n] times the window.
+typedef struct {
+  float *dw;
+  const float *dy, *x;
+  long in[2], out[2], kernel[2], stride[2], before[2];
+  long batch, c, n;
+  int sum;
+} ensue_conv_grad;
+
+// Rows of the output whose windows are laid out at a time: so many that they stay in a core's cache.
+enum { ENSUE_PLACES = 256 };
+static inline long ensue_conv_rows(const ensue_conv_grad *a) { return a->out[1] < ENSUE_PLACES ? ENSUE_PLACES / a->out[1] : 1; }
 
 // The parts of a gated cell that are no products, over rows of n values: in [rows, 3n] is what the input says to the gates r and u and to the
 // candidate, hidden what the state says to some of them, gates [rows, 2n] are r and u, h [rows, n] is the state, kept [rows, n] the
@@ -147,6 +195,11 @@ typedef struct {
   void (*pack)(const ensue_pack *, long first, long last);
   void (*pack_rows)(const ensue_pack *, long first, long last);
   void (*cell[6])(const ensue_cell *, long first, long last);
+  void (*row_l1)(const ensue_row_l1 *, long first, long last);
+  void (*row_l1_grad)(const ensue_row_l1 *, long first, long last);
+  void (*conv)(const ensue_conv *, float *work, long first, long last, long from, long to);
+  void (*conv_turn)(const ensue_conv_turn *, long first, long last);
+  void (*conv_grad)(const ensue_conv_grad *, float *work, long from, long to);
 } ensue_isa;
 
 // What kernels run on.
@@ -181,6 +234,7 @@ double ensue_sum_squares_run(ensue_set, const float *x, long n);
 void ensue_adamw_run(ensue_set, const ensue_adamw *, long n);
 void ensue_narrow_run(ensue_set, uint16_t *y, const float *x, long n);
 void ensue_widen_run(ensue_set, float *y, const uint16_t *x, long n);
+void ensue_row_l1_run(ensue_set, const ensue_row_l1 *, long rows);
 void ensue_rope_run(ensue_set, const ensue_rope *, long tokens);
 void ensue_attention_run(ensue_set, const ensue_attention *);
 void ensue_attention_grad_run(ensue_set, const ensue_attention_grad *);
@@ -193,5 +247,11 @@ long ensue_pack_rows_size(const ensue_isa *, long k, long m);
 void ensue_pack_run(ensue_set, const ensue_pack *);
 void ensue_pack_rows_run(ensue_set, const ensue_pack *);
 void ensue_product_run(ensue_set, const ensue_product *);
+// Floats of scratch memory that a convolution needs, on all threads together.
+long ensue_conv_work_size(ensue_set, const ensue_conv *);
+long ensue_conv_grad_work_size(ensue_set, const ensue_conv_grad *);
+void ensue_conv_run(ensue_set, const ensue_conv *, float *work);
+void ensue_conv_turn_run(ensue_set, const ensue_conv_turn *);
+void ensue_conv_grad_run(ensue_set, const ensue_conv_grad *, float *work);
 
 #endif

@@ -41,6 +41,8 @@ package kernel
 #cgo nocallback ensue_narrow_run
 #cgo noescape ensue_widen_run
 #cgo nocallback ensue_widen_run
+#cgo noescape call_row_l1
+#cgo nocallback call_row_l1
 #cgo noescape call_pack
 #cgo nocallback call_pack
 #cgo noescape call_product
@@ -49,6 +51,16 @@ package kernel
 #cgo nocallback call_unfold
 #cgo noescape call_cell
 #cgo nocallback call_cell
+#cgo noescape conv_work_size
+#cgo nocallback conv_work_size
+#cgo noescape conv_grad_work_size
+#cgo nocallback conv_grad_work_size
+#cgo noescape call_conv
+#cgo nocallback call_conv
+#cgo noescape call_conv_grad
+#cgo nocallback call_conv_grad
+#cgo noescape call_conv_turn
+#cgo nocallback call_conv_turn
 #cgo nocallback ensue_isa_at
 #cgo nocallback ensue_fast_bfloat16
 #include "kernels.h"
@@ -66,6 +78,11 @@ static void call_norm_grad(ensue_set on, float *dx, float *dw, float *db, const 
   ensue_norm_weight_grad gb = {0, db, x, dy, mean, rstd, add_b, rows, n};
   ensue_norm_grad_run(on, dx ? &gx : 0, dw || gw.db ? &gw : 0, rows);
   if (db && !gw.db) ensue_norm_grad_run(on, 0, &gb, rows);
+}
+static void call_row_l1(ensue_set on, float *y, const float *a, const float *b, float *da, float *db, const float *dy, float scale,
+                        int add_a, int add_b, long rows, long n) {
+  ensue_row_l1 r = {y, da, db, a, b, dy, scale, add_a, add_b, n};
+  ensue_row_l1_run(on, &r, rows);
 }
 static void call_rope(ensue_set on, float *x, uint16_t *x16, const float *cos, const float *sin, const int32_t *partner,
                       long stride, long period, long heads, long d, int backward, long tokens) {
@@ -133,6 +150,42 @@ static void call_cell(ensue_set on, int part, float *y, float *kept, const float
                       const float *h, const float *dy, float *din, float *dhidden, float *dgates, float *dh, long rows, long n) {
   ensue_cell a = {y, kept, in, hidden, gates, h, dy, din, dhidden, dgates, dh, n};
   ensue_cell_run(on, &a, part, rows);
+}
+static ensue_conv conv_of(const long *n) {
+  ensue_conv a = {.batch = n[10], .c = n[11], .n = n[12], .y_item = n[13], .y_row = n[14], .y_place = n[15]};
+  for (int i = 0; i < 2; i++)
+    a.in[i] = n[i], a.out[i] = n[2 + i], a.kernel[i] = n[4 + i], a.stride[i] = n[6 + i], a.before[i] = n[8 + i];
+  return a;
+}
+static ensue_conv_grad conv_grad_of(const long *n) {
+  ensue_conv_grad a = {.batch = n[10], .c = n[11], .n = n[12]};
+  for (int i = 0; i < 2; i++)
+    a.in[i] = n[i], a.out[i] = n[2 + i], a.kernel[i] = n[4 + i], a.stride[i] = n[6 + i], a.before[i] = n[8 + i];
+  return a;
+}
+static long conv_work_size(ensue_set on, const long *n) {
+  ensue_conv a = conv_of(n);
+  return ensue_conv_work_size(on, &a);
+}
+static long conv_grad_work_size(ensue_set on, const long *n) {
+  ensue_conv_grad a = conv_grad_of(n);
+  return ensue_conv_grad_work_size(on, &a);
+}
+static void call_conv(ensue_set on, const long *n, float *y, const float *x, const float *w, const float *bias, int sum, int gelu,
+                      float *work) {
+  ensue_conv a = conv_of(n);
+  a.y = y, a.x = x, a.w = w, a.bias = bias, a.sum = sum, a.gelu = gelu;
+  ensue_conv_run(on, &a, work);
+}
+static void call_conv_grad(ensue_set on, const long *n, float *dw, const float *dy, const float *x, int sum, float *work) {
+  ensue_conv_grad a = conv_grad_of(n);
+  a.dw = dw, a.dy = dy, a.x = x, a.sum = sum;
+  ensue_conv_grad_run(on, &a, work);
+}
+static void call_conv_turn(ensue_set on, const long *n, float *to, const float *from) {
+  ensue_conv_turn a = {.to = to, .from = from, .n = n[8], .c = n[9]};
+  for (int i = 0; i < 2; i++) a.kernel[i] = n[i], a.last[i] = n[2 + i], a.step[i] = n[4 + i], a.taps[i] = n[6 + i];
+  ensue_conv_turn_run(on, &a);
 }
 */
 import "C"
@@ -249,6 +302,17 @@ func (s Set) Lerp(y, x []float32, keep float32) {
 // SumSquares returns the sum of the squares of x.
 func (s Set) SumSquares(x []float32) float64 {
 	return float64(C.ensue_sum_squares_run(s.c, f32(x), C.long(len(x))))
+}
+
+// RowL1 computes y = scale times the sum of |a - b| over each row.
+func (s Set) RowL1(a *RowL1) {
+	C.call_row_l1(s.c, f32(a.Y), f32(a.A), f32(a.B), nil, nil, nil, C.float(a.Scale), 0, 0, C.long(len(a.Y)), C.long(a.N))
+}
+
+// RowL1Grad computes its gradients.
+func (s Set) RowL1Grad(a *RowL1) {
+	C.call_row_l1(s.c, nil, f32(a.A), f32(a.B), f32(a.DA), f32(a.DB), f32(a.DY), C.float(a.Scale), flag(a.AddA), flag(a.AddB),
+		C.long(len(a.DY)), C.long(a.N))
 }
 
 // AdamW takes one step.
@@ -382,4 +446,49 @@ func (s Set) PackRows(to, x []float32, k, m int) {
 func (s Set) Product(a *Product) {
 	C.call_product(s.c, f32(a.Y), f32(a.X), f32(a.W), f32(a.Bias), C.long(a.M), C.long(a.N), C.long(a.K), flag(a.Panels), flag(a.Sum),
 		flag(a.GELU))
+}
+
+func convSizes(v *ConvShape) [16]C.long {
+	var n [16]C.long
+	for i, sizes := range [5][2]int{v.In, v.Out, v.Kernel, v.Stride, v.Before} {
+		n[2*i], n[2*i+1] = C.long(sizes[0]), C.long(sizes[1])
+	}
+	for i, size := range [6]int{v.Batch, v.C, v.N, v.YItem, v.YRow, v.YPlace} {
+		n[10+i] = C.long(size)
+	}
+	return n
+}
+
+// ConvWork is how many floats of scratch memory Conv needs.
+func (s Set) ConvWork(a *Conv) int {
+	n := convSizes(&a.ConvShape)
+	return int(C.conv_work_size(s.c, &n[0]))
+}
+
+// Conv convolves.
+func (s Set) Conv(a *Conv, work []float32) {
+	n := convSizes(&a.ConvShape)
+	C.call_conv(s.c, &n[0], f32(a.Y), f32(a.X), f32(a.W), f32(a.Bias), flag(a.Sum), flag(a.GELU), f32(work))
+}
+
+// ConvGradWork is how many floats of scratch memory ConvGrad needs.
+func (s Set) ConvGradWork(a *ConvGrad) int {
+	n := convSizes(&a.ConvShape)
+	return int(C.conv_grad_work_size(s.c, &n[0]))
+}
+
+// ConvGrad computes the gradient of a convolution's weights.
+func (s Set) ConvGrad(a *ConvGrad, work []float32) {
+	n := convSizes(&a.ConvShape)
+	C.call_conv_grad(s.c, &n[0], f32(a.DW), f32(a.DY), f32(a.X), flag(a.Sum), f32(work))
+}
+
+// ConvTurn lays weights out for the gradient of a convolution's input, for Conv.
+func (s Set) ConvTurn(a *ConvTurn, to, from []float32) {
+	var n [10]C.long
+	for i, sizes := range [4][2]int{a.Kernel, a.Last, a.Step, a.Taps} {
+		n[2*i], n[2*i+1] = C.long(sizes[0]), C.long(sizes[1])
+	}
+	n[8], n[9] = C.long(a.N), C.long(a.C)
+	C.call_conv_turn(s.c, &n[0], f32(to), f32(from))
 }

@@ -169,6 +169,13 @@ void ensue_widen_run(ensue_set on, float *y, const uint16_t *x, long n) {
   run_flat(on, widen_part, &(flat){.y = y, .a16 = x}, n);
 }
 
+static void row_l1_part(const ensue_isa *isa, const void *a, long first, long last) { isa->row_l1(a, first, last); }
+static void row_l1_grad_part(const ensue_isa *isa, const void *a, long first, long last) { isa->row_l1_grad(a, first, last); }
+
+void ensue_row_l1_run(ensue_set on, const ensue_row_l1 *a, long rows) {
+  run_ranges(on, a->y ? row_l1_part : row_l1_grad_part, a, rows, rows_per_range(a->n), rows * a->n > SMALL);
+}
+
 static void rope_part(const ensue_isa *isa, const void *a, long first, long last) { isa->rope(a, first, last); }
 
 void ensue_rope_run(ensue_set on, const ensue_rope *a, long tokens) {
@@ -257,6 +264,83 @@ void ensue_product_run(ensue_set on, const ensue_product *p) {
   if (p->m <= 0 || p->n <= 0) return;
   cuts c = cut(on, p);
   ensue_team_run(on.team, product_item, &c, chunks(p->m, c.rows) * c.groups);
+}
+
+// How a convolution is cut: a few items of the batch at a time, so that they stay in a core's cache; where there are fewer than threads,
+// groups of panels too.
+typedef struct {
+  const ensue_isa *isa;
+  const ensue_conv *a;
+  float *work;
+  long items, groups, panels, each; // each: floats of scratch memory a thread
+} conv_cuts;
+
+static conv_cuts cut_conv(ensue_set on, const ensue_conv *a) {
+  const long panels = chunks(a->n, on.isa->tile_columns), threads = ensue_team_size(on.team);
+  const long item = ensue_conv_pads(a) ? ensue_conv_extent(a, 0) * ensue_conv_extent(a, 1) * a->c : a->in[0] * a->in[1] * a->c;
+  const double macs = (double)a->batch * a->out[0] * a->out[1] * a->n * a->kernel[0] * a->kernel[1] * a->c;
+  const long wish = threads > 1 ? most(1, least(SHARES * threads, (long)(macs / ITEM))) : 1;
+  const long fit = most(1, least(ROWS_FLOATS / most(1, item), a->batch / wish));
+  conv_cuts c = {on.isa, a, NULL, chunks(a->batch, chunks(a->batch, fit)), 1, panels, 0};
+  c.groups = least(panels, chunks(wish, chunks(a->batch, c.items)));
+  c.panels = chunks(panels, c.groups);
+  c.groups = chunks(panels, c.panels);
+  if (ensue_conv_pads(a)) c.each = (c.items * item + 15) / 16 * 16;
+  return c;
+}
+
+static void conv_item(const void *job, long item, int thread) {
+  const conv_cuts *c = job;
+  const long first = item / c->groups * c->items, panel = item % c->groups * c->panels;
+  const long panels = chunks(c->a->n, c->isa->tile_columns);
+  c->isa->conv(c->a, c->work + thread * c->each, first, least(c->a->batch, first + c->items), panel, least(panels, panel + c->panels));
+}
+
+static int empty(const ensue_conv *a) { return a->batch <= 0 || a->n <= 0 || a->out[0] <= 0 || a->out[1] <= 0; }
+
+long ensue_conv_work_size(ensue_set on, const ensue_conv *a) {
+  return empty(a) ? 0 : ensue_team_size(on.team) * cut_conv(on, a).each;
+}
+
+void ensue_conv_run(ensue_set on, const ensue_conv *a, float *work) {
+  if (empty(a)) return;
+  conv_cuts c = cut_conv(on, a);
+  c.work = work;
+  ensue_team_run(on.team, conv_item, &c, chunks(a->batch, c.items) * c.groups);
+}
+
+static void conv_turn_part(const ensue_isa *isa, const void *a, long first, long last) { isa->conv_turn(a, first, last); }
+
+void ensue_conv_turn_run(ensue_set on, const ensue_conv_turn *a) {
+  run_ranges(on, conv_turn_part, a, chunks(a->c, on.isa->tile_columns), 1, a->taps[0] * a->taps[1] * a->n * a->c > SMALL);
+}
+
+typedef struct {
+  const ensue_isa *isa;
+  const ensue_conv_grad *a;
+  float *work;
+  long total, panels, each;
+} conv_grad_cuts;
+
+static conv_grad_cuts cut_conv_grad(ensue_set on, const ensue_conv_grad *a) {
+  const long threads = ensue_team_size(on.team), tile = on.isa->tile_rows, columns = on.isa->tile_columns;
+  const long total = chunks(a->kernel[0] * a->kernel[1] * a->c, columns), groups = threads > 1 ? least(total, 2 * threads) : 1;
+  return (conv_grad_cuts){
+      on.isa, a, NULL, total, chunks(total, groups), ensue_conv_rows(a) * a->out[1] * (chunks(a->n, tile) * tile + columns),
+  };
+}
+
+static void conv_grad_item(const void *job, long item, int thread) {
+  const conv_grad_cuts *c = job;
+  c->isa->conv_grad(c->a, c->work + thread * c->each, item * c->panels, least(c->total, (item + 1) * c->panels));
+}
+
+long ensue_conv_grad_work_size(ensue_set on, const ensue_conv_grad *a) { return ensue_team_size(on.team) * cut_conv_grad(on, a).each; }
+
+void ensue_conv_grad_run(ensue_set on, const ensue_conv_grad *a, float *work) {
+  conv_grad_cuts c = cut_conv_grad(on, a);
+  c.work = work;
+  ensue_team_run(on.team, conv_grad_item, &c, chunks(c.total, c.panels));
 }
 
 static long padded(long d) { return (d + ENSUE_PAD - 1) / ENSUE_PAD * ENSUE_PAD; }

@@ -2,25 +2,32 @@
 // rows walks through one of them in order. Every element is a sum in the order of k, in one chain a block of k: its bits depend on its row
 // of x and its column of w only, whatever other rows are multiplied with it, by whichever thread.
 
-// The sums of a tile: sum[i][j] = sum over k of a(i, k) * b[k][j]. Rows of x lie a_row apart, or with panels in [k][PR]. ahead is fetched
-// into the cache meanwhile.
-INLINE void ISA(tile_sums)(const int mr, const int nv, const int panels, vf sum[PR][PV], long depth, const float *a, long a_row,
+// What a tile walks through: lines of depth places, one after the other in b, a_line apart in x. Rows of x lie a_row apart.
+typedef struct {
+  long depth, lines, a_row, a_line;
+} ISA(tile_walk);
+
+// The sums of a tile: sum[i][j] = sum over k of a(i, k) * b[k][j]. With panels x lies in [k][PR]. ahead is fetched into the cache meanwhile.
+INLINE void ISA(tile_sums)(const int mr, const int nv, const int panels, vf sum[PR][PV], const ISA(tile_walk) * walk, const float *a,
                            const float *b, const char *ahead) {
+  const long depth = walk->depth, a_row = walk->a_row;
 #pragma GCC unroll 16
   for (int i = 0; i < mr; i++)
 #pragma GCC unroll 16
     for (int j = 0; j < nv; j++) sum[i][j] = (vf){0};
+  for (long line = 0; line < walk->lines; line++, a += walk->a_line, b += depth * (PV * W), ahead += 16 * depth) {
 #pragma GCC unroll 4
-  for (long k = 0; k < depth; k++) {
-    vf row[PV];
-    if (k % 4 == 0) __builtin_prefetch(ahead + 16 * k, 0, 2);
+    for (long k = 0; k < depth; k++) {
+      vf row[PV];
+      if (k % 4 == 0) __builtin_prefetch(ahead + 16 * k, 0, 2);
 #pragma GCC unroll 16
-    for (int j = 0; j < nv; j++) row[j] = load(b + k * (PV * W) + j * W);
+      for (int j = 0; j < nv; j++) row[j] = load(b + k * (PV * W) + j * W);
 #pragma GCC unroll 16
-    for (int i = 0; i < mr; i++) {
-      vf x = splat(panels ? a[k * PR + i] : a[i * a_row + k]);
+      for (int i = 0; i < mr; i++) {
+        vf x = splat(panels ? a[k * PR + i] : a[i * a_row + k]);
 #pragma GCC unroll 16
-      for (int j = 0; j < nv; j++) sum[i][j] += x * row[j];
+        for (int j = 0; j < nv; j++) sum[i][j] += x * row[j];
+      }
     }
   }
 }
@@ -31,21 +38,21 @@ typedef struct {
   int keep, gelu;
 } ISA(tile_end);
 
-typedef void ISA(tile_function)(long depth, const float *a, long a_row, const float *b, const char *ahead, float *c, long c_row,
+typedef void ISA(tile_function)(const ISA(tile_walk) * walk, const float *a, const float *b, const char *ahead, float *c, long c_row,
                                 const ISA(tile_end) * end);
 
-#define ENSUE_TILE(mr, nv, panels)                                                                                               \
-  static __attribute__((noinline)) void ISA(tile_##mr##_##nv##_##panels)(long depth, const float *a, long a_row, const float *b, \
-                                                                         const char *ahead, float *c, long c_row,                \
-                                                                         const ISA(tile_end) * end) {                            \
-    vf sum[PR][PV];                                                                                                              \
-    ISA(tile_sums)(mr, nv, panels, sum, depth, a, a_row, b, ahead);                                                              \
-    _Pragma("GCC unroll 16") for (int i = 0; i < mr; i++) {                                                                      \
-      if (end->keep) _Pragma("GCC unroll 16") for (int j = 0; j < nv; j++) sum[i][j] += load(c + i * c_row + j * W);             \
-      if (end->bias) _Pragma("GCC unroll 16") for (int j = 0; j < nv; j++) sum[i][j] += load(end->bias + j * W);                 \
-      if (end->gelu) _Pragma("GCC unroll 16") for (int j = 0; j < nv; j++) sum[i][j] = ISA(gelu_of)(sum[i][j]);                  \
-      _Pragma("GCC unroll 16") for (int j = 0; j < nv; j++) store(c + i * c_row + j * W, sum[i][j]);                             \
-    }                                                                                                                            \
+#define ENSUE_TILE(mr, nv, panels)                                                                                                  \
+  static __attribute__((noinline)) void ISA(tile_##mr##_##nv##_##panels)(const ISA(tile_walk) * walk, const float *a, const float *b,\
+                                                                         const char *ahead, float *c, long c_row,                   \
+                                                                         const ISA(tile_end) * end) {                               \
+    vf sum[PR][PV];                                                                                                                 \
+    ISA(tile_sums)(mr, nv, panels, sum, walk, a, b, ahead);                                                                         \
+    _Pragma("GCC unroll 16") for (int i = 0; i < mr; i++) {                                                                         \
+      if (end->keep) _Pragma("GCC unroll 16") for (int j = 0; j < nv; j++) sum[i][j] += load(c + i * c_row + j * W);                \
+      if (end->bias) _Pragma("GCC unroll 16") for (int j = 0; j < nv; j++) sum[i][j] += load(end->bias + j * W);                    \
+      if (end->gelu) _Pragma("GCC unroll 16") for (int j = 0; j < nv; j++) sum[i][j] = ISA(gelu_of)(sum[i][j]);                     \
+      _Pragma("GCC unroll 16") for (int j = 0; j < nv; j++) store(c + i * c_row + j * W, sum[i][j]);                                \
+    }                                                                                                                               \
   }
 #if PV == 3
 #define ENSUE_TILE_ROW(mr) ENSUE_TILE(mr, 1, 0) ENSUE_TILE(mr, 2, 0) ENSUE_TILE(mr, 3, 0) \
@@ -78,8 +85,8 @@ static ISA(tile_function) *const ISA(tiles)[2][PR][PV] = {ENSUE_ALL_NAMES(0), EN
 #undef ENSUE_ALL_NAMES
 
 // A tile whose last vector reaches over the end of y's rows goes through a tile of its own.
-static __attribute__((noinline)) void ISA(ragged_tile)(int rows, long cols, int panels, long depth, const float *a, long a_row, const float *b,
-                                                       float *c, long c_row, const ISA(tile_end) * end) {
+static __attribute__((noinline)) void ISA(ragged_tile)(int rows, long cols, int panels, const ISA(tile_walk) * walk, const float *a,
+                                                       const float *b, float *c, long c_row, const ISA(tile_end) * end) {
   float own[PR * PV * W], bias[PV * W];
   ISA(tile_end) inner = *end;
   for (long j = 0; j < PV * W; j++) bias[j] = end->bias && j < cols ? end->bias[j] : 0;
@@ -87,9 +94,17 @@ static __attribute__((noinline)) void ISA(ragged_tile)(int rows, long cols, int 
   if (end->keep)
     for (int i = 0; i < rows; i++)
       for (long j = 0; j < PV * W; j++) own[i * PV * W + j] = j < cols ? c[i * c_row + j] : 0;
-  ISA(tiles)[panels][rows - 1][(cols - 1) / W](depth, a, a_row, b, (const char *)b, own, PV * W, &inner);
+  ISA(tiles)[panels][rows - 1][(cols - 1) / W](walk, a, b, (const char *)b, own, PV * W, &inner);
   for (int i = 0; i < rows; i++)
     for (long j = 0; j < cols; j++) c[i * c_row + j] = own[i * PV * W + j];
+}
+
+INLINE void ISA(any_tile)(int rows, long cols, int panels, const ISA(tile_walk) * walk, const float *a, const float *b, const char *ahead,
+                          float *c, long c_row, const ISA(tile_end) * end) {
+  if (cols % W)
+    ISA(ragged_tile)(rows, cols, panels, walk, a, b, c, c_row, end);
+  else
+    ISA(tiles)[panels][rows - 1][cols / W - 1](walk, a, b, ahead, c, c_row, end);
 }
 
 // Rows [first, last) of the panels [from, to). Tiles begin at multiples of PR.
@@ -97,6 +112,7 @@ static void ISA(product)(const ensue_product *p, long first, long last, long fro
   const long block = ensue_depth_block(p->k);
   for (long k = 0; k == 0 || k < p->k; k += block) {
     const long depth = p->k - k < block ? p->k - k : block;
+    const ISA(tile_walk) walk = {depth, 1, p->x_row, 0};
     for (long panel = from; panel < to; panel++) {
       const long column = panel * PV * W, cols = p->n - column < PV * W ? p->n - column : PV * W;
       const float *b = p->w + panel * p->k * PV * W + k * PV * W;
@@ -106,10 +122,7 @@ static void ISA(product)(const ensue_product *p, long first, long last, long fro
         const int rows = last - row < PR ? (int)(last - row) : PR;
         const float *a = p->panels ? p->x + row * p->k + k * PR : p->x + row * p->x_row + k;
         float *c = p->y + row * p->y_row + column;
-        if (cols % W)
-          ISA(ragged_tile)(rows, cols, p->panels, depth, a, p->x_row, b, c, p->y_row, &end);
-        else
-          ISA(tiles)[p->panels][rows - 1][cols / W - 1](depth, a, p->x_row, b, ahead, c, p->y_row, &end);
+        ISA(any_tile)(rows, cols, p->panels, &walk, a, b, ahead, c, p->y_row, &end);
         if (panel + 1 < to) ahead += 16 * depth;
       }
     }

@@ -61,6 +61,12 @@ func (Set) Lerp(y, x []float32, keep float32) { reference.Lerp(y, x, keep) }
 // SumSquares returns the sum of the squares of x.
 func (Set) SumSquares(x []float32) float64 { return reference.SumSquares(x) }
 
+// RowL1 computes y = scale times the sum of |a - b| over each row.
+func (Set) RowL1(a *RowL1) { rowL1(a) }
+
+// RowL1Grad computes its gradients.
+func (Set) RowL1Grad(a *RowL1) { rowL1Grad(a) }
+
 // AdamW takes one step.
 func (Set) AdamW(a *AdamW) { adamw(a) }
 
@@ -123,3 +129,18 @@ func (Set) PackRows(to, x []float32, _, _ int) { copy(to, x) }
 
 // Product multiplies matrices.
 func (Set) Product(a *Product) { product(a) }
+
+// ConvWork is how many floats of scratch memory Conv needs.
+func (Set) ConvWork(*Conv) int { return 0 }
+
+// Conv convolves.
+func (Set) Conv(a *Conv, _ []float32) { conv(a) }
+
+// ConvGradWork is how many floats of scratch memory ConvGrad needs.
+func (Set) ConvGradWork(*ConvGrad) int { return 0 }
+
+// ConvGrad computes the gradient of a convolution's weights.
+func (Set) ConvGrad(a *ConvGrad, _ []float32) { convGrad(a) }
+
+// ConvTurn lays weights out for the gradient of a convolution's input, for Conv.
+func (Set) ConvTurn(a *ConvTurn, to, from []float32) { reference.Weights(a, to, from) }

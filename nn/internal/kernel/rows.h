@@ -217,6 +217,43 @@ static void ISA(widen)(float *y, const uint16_t *x, long n) {
   for (; i < n; i++) y[i] = half_to_float(x[i]);
 }
 
+static void ISA(row_l1)(const ensue_row_l1 *a, long first, long last) {
+  const long n = a->n;
+  for (long r = first; r < last; r++) {
+    const float *u = a->a + r * n, *v = a->b + r * n;
+    vf s = {0};
+    long i = 0;
+    for (; i + W <= n; i += W) {
+      vf d = load(u + i) - load(v + i);
+      s += VMAX(d, -d);
+    }
+    float sum = sum_lanes(s);
+    for (; i < n; i++) sum += __builtin_fabsf(u[i] - v[i]);
+    a->y[r] = sum * a->scale;
+  }
+}
+
+static void ISA(row_l1_grad)(const ensue_row_l1 *a, long first, long last) {
+  const long n = a->n;
+  for (long r = first; r < last; r++) {
+    const float *u = a->a + r * n, *v = a->b + r * n, g = a->scale * a->dy[r];
+    float *da = a->da ? a->da + r * n : NULL, *db = a->db ? a->db + r * n : NULL;
+    const vi step = (vi)splat(g), back = (vi)splat(-g);
+    long i = 0;
+    for (; i + W <= n; i += W) {
+      vf x = load(u + i), y = load(v + i);
+      vi above = (vi)(x > y), below = (vi)(x < y);
+      if (da) store(da + i, (vf)((step & above) | (back & below)) + (a->add_a ? load(da + i) : (vf){0}));
+      if (db) store(db + i, (vf)((back & above) | (step & below)) + (a->add_b ? load(db + i) : (vf){0}));
+    }
+    for (; i < n; i++) {
+      float d = u[i] > v[i] ? g : u[i] < v[i] ? -g : 0;
+      if (da) da[i] = a->add_a ? da[i] + d : d;
+      if (db) db[i] = a->add_b ? db[i] - d : -d;
+    }
+  }
+}
+
 // One head of one token. The rotated row goes through a small buffer, because partners read each other.
 INLINE void ISA(rope_row)(const ensue_rope *a, float *x, const float *cos, const float *sin, float *buffer) {
   const long d = a->d;

@@ -28,6 +28,17 @@ func normGrad(a *NormGrad) {
 	}
 }
 
+func rowL1(a *RowL1) { reference.RowL1(a.Y, a.A, a.B, a.N, float64(a.Scale)) }
+
+func rowL1Grad(a *RowL1) {
+	if a.DA != nil {
+		reference.RowL1Grad(a.DA, a.A, a.B, a.DY, a.N, float64(a.Scale), a.AddA)
+	}
+	if a.DB != nil {
+		reference.RowL1Grad(a.DB, a.B, a.A, a.DY, a.N, float64(a.Scale), a.AddB)
+	}
+}
+
 func rope(a *Rope) {
 	x := a.X
 	if a.X16 != nil {
@@ -84,6 +95,26 @@ func (a *Unfold) reference() reference.Unfolding {
 
 func unfold(a *Unfold) { reference.Unfold(a.reference(), a.Y, a.X) }
 func fold(a *Unfold)   { reference.Fold(a.reference(), a.DX, a.Y) }
+
+func conv(a *Conv) {
+	reference.Convolve(&a.ConvShape, a.Y, a.X, a.W, a.Bias, a.Sum)
+	if !a.GELU {
+		return
+	}
+	for i := range a.Batch {
+		for h := range a.Out[0] {
+			for w := range a.Out[1] {
+				to := a.Y[i*a.YItem+h*a.YRow+w*a.YPlace:][:a.N]
+				reference.GELU(to, to)
+			}
+		}
+	}
+}
+
+// Inlined into another package, a call of a generic function would move a to the heap.
+//
+//go:noinline
+func convGrad(a *ConvGrad) { reference.ConvolveGrad(&a.ConvShape, a.DW, a.DY, a.X, a.Sum) }
 
 func (a *Cell) reference() *reference.Cell[float32] {
 	return &reference.Cell[float32]{

@@ -102,3 +102,31 @@ func Widen(y []float32, x []uint16) {
 		y[i] = math.Float32frombits(uint32(v) << 16)
 	}
 }
+
+// RowL1 computes y = scale times the sum of |a - b| over each row of n values.
+func RowL1[F Float](y, a, b []F, n int, scale float64) {
+	for r := range y {
+		sum := 0.0
+		for i := r * n; i < (r+1)*n; i++ {
+			sum += math.Abs(float64(a[i]) - float64(b[i]))
+		}
+		y[r] = F(sum * scale)
+	}
+}
+
+// RowL1Grad computes RowL1's gradient with respect to a, whose slope at 0 is taken as 0.
+func RowL1Grad[F Float](da, a, b, dy []F, n int, scale float64, accumulate bool) {
+	for i, x := range a {
+		d := F(0)
+		switch {
+		case x > b[i]:
+			d = F(scale * float64(dy[i/n]))
+		case x < b[i]:
+			d = -F(scale * float64(dy[i/n]))
+		}
+		if accumulate {
+			d += da[i]
+		}
+		da[i] = d
+	}
+}
