@@ -11,6 +11,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -35,12 +36,17 @@ type Topic struct {
 // Errors: broker.unreachable (transient: no broker answered before the context ended) and broker.topic (permanent: the broker
 // refuses the topic).
 func CreateTopics(ctx context.Context, brokers []string, topics []Topic) error {
+	return CreateTopicsSecurely(ctx, brokers, nil, topics)
+}
+
+// CreateTopicsSecurely is CreateTopics on brokers that want TLS or a login. A refusal of either is final: broker.tls_failed,
+// broker.login_failed, broker.not_authorized.
+func CreateTopicsSecurely(ctx context.Context, brokers []string, security *connect.Security, topics []Topic) error {
 	if len(topics) == 0 {
 		return nil
 	}
-	transport := &kafka.Transport{}
+	client, transport := connect.KafkaGo(brokers, security, 0)
 	defer transport.CloseIdleConnections()
-	client := &kafka.Client{Addr: kafka.TCP(brokers...), Transport: transport}
 
 	create := func() (bool, error) { return createOnce(ctx, client, topics) }
 	if err := retry(ctx, brokers, create); err != nil {
@@ -56,6 +62,9 @@ func retry(ctx context.Context, brokers []string, step func() (done bool, err er
 		done, err := step()
 		if done {
 			return err
+		}
+		if why := connect.Why(err); why != "" {
+			return stream.FailTransient("broker", stream.Code("broker."+string(why)), "asking %s: %w", strings.Join(brokers, ","), err)
 		}
 		select {
 		case <-ctx.Done():
