@@ -1,0 +1,240 @@
+package browser
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/ensue-video/ensue/internal/fixture"
+)
+
+// Browser is a running Chromium. It ends with the test.
+type Browser struct {
+	tb  testing.TB
+	ctx context.Context
+}
+
+// The names Chromium has on Debian, Fedora and where Google packs it.
+var programs = []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "headless-shell"}
+
+// patience is how long one step in a page may take on a busy machine.
+const patience = 90 * time.Second
+
+// Start starts a browser, or skips the test with a message where there is none.
+func Start(tb testing.TB) *Browser {
+	tb.Helper()
+	path := program(tb)
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-dev-shm-usage", true), chromedp.WSURLReadTimeout(patience),
+		// What Chromium itself would like to know of the network has nothing to do with the page.
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-domain-reliability", true),
+		chromedp.UserDataDir(tb.TempDir()),
+	)
+	allocated, release := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, stop := chromedp.NewContext(allocated)
+	tb.Cleanup(func() {
+		ending, done := context.WithTimeout(ctx, patience)
+		defer done()
+		if err := chromedp.Cancel(ending); err != nil {
+			tb.Logf("ending Chromium: %v", err)
+		}
+		stop()
+		release()
+	})
+	if err := chromedp.Run(ctx); err != nil {
+		tb.Fatalf("starting %s: %v", path, err)
+	}
+	return &Browser{tb: tb, ctx: ctx}
+}
+
+func program(tb testing.TB) string {
+	tb.Helper()
+	names := programs
+	if own := os.Getenv("ENSUE_CHROMIUM"); own != "" {
+		names = []string{own}
+	}
+	for _, name := range names {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	tb.Skipf("needs Chromium: install it (scripts/setup.sh chromium), or name it with ENSUE_CHROMIUM; looked for %s",
+		strings.Join(names, ", "))
+	return ""
+}
+
+// Look is how a page is looked at.
+type Look struct {
+	// Name tells screenshots apart: "phone-dark".
+	Name          string
+	Width, Height int
+	Dark, Touch   bool
+}
+
+// Looks are the four that everything is looked at in: phone and desktop, light and dark.
+func Looks() []Look {
+	return []Look{
+		{Name: "phone-light", Width: 390, Height: 844, Touch: true},
+		{Name: "phone-dark", Width: 390, Height: 844, Dark: true, Touch: true},
+		{Name: "desktop-light", Width: 1280, Height: 900},
+		{Name: "desktop-dark", Width: 1280, Height: 900, Dark: true},
+	}
+}
+
+// Page is an open page.
+type Page struct {
+	tb   testing.TB
+	look Look
+	ctx  context.Context
+
+	mu       sync.Mutex
+	problems []string
+	requests []string
+}
+
+// Open opens the address in a new tab.
+func (b *Browser) Open(address string, look Look) *Page {
+	b.tb.Helper()
+	ctx, stop := chromedp.NewContext(b.ctx)
+	b.tb.Cleanup(stop)
+	p := &Page{tb: b.tb, look: look, ctx: ctx}
+	chromedp.ListenTarget(ctx, p.listen)
+	scheme, scale := "light", 1.0
+	if look.Dark {
+		scheme = "dark"
+	}
+	if look.Touch {
+		scale = 2
+	}
+	p.Do(
+		network.Enable(), log.Enable(), runtime.Enable(),
+		emulation.SetDeviceMetricsOverride(int64(look.Width), int64(look.Height), scale, look.Touch),
+		emulation.SetTouchEmulationEnabled(look.Touch),
+		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
+		chromedp.Navigate(address),
+	)
+	return p
+}
+
+// listen notes what goes wrong and what is asked for.
+func (p *Page) listen(event any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		p.problems = append(p.problems, "exception: "+e.ExceptionDetails.Error())
+	case *runtime.EventConsoleAPICalled:
+		if e.Type == runtime.APITypeError || e.Type == runtime.APITypeWarning || e.Type == runtime.APITypeAssert {
+			var said []string
+			for _, argument := range e.Args {
+				said = append(said, string(argument.Value)+argument.Description)
+			}
+			p.problems = append(p.problems, fmt.Sprintf("console.%s: %s", e.Type, strings.Join(said, " ")))
+		}
+	case *log.EventEntryAdded:
+		if e.Entry.Level == log.LevelError || e.Entry.Level == log.LevelWarning {
+			p.problems = append(p.problems, fmt.Sprintf("%s: %s %s", e.Entry.Source, e.Entry.Text, e.Entry.URL))
+		}
+	case *network.EventRequestWillBeSent:
+		p.requests = append(p.requests, e.Request.URL)
+	}
+}
+
+// Do runs actions and fails the test where one fails.
+func (p *Page) Do(actions ...chromedp.Action) {
+	p.tb.Helper()
+	if err := p.try(actions...); err != nil {
+		p.tb.Fatalf("%s: %v", p.look.Name, err)
+	}
+}
+
+func (p *Page) try(actions ...chromedp.Action) error {
+	// The first Run of a tab binds the tab to its context: that one must not end with the step.
+	if chromedp.FromContext(p.ctx).Target == nil {
+		if err := chromedp.Run(p.ctx); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	return chromedp.Run(ctx, actions...)
+}
+
+// Eval is the value of a JavaScript expression, as it is in T; promises are awaited.
+func Eval[T any](p *Page, expression string) T {
+	p.tb.Helper()
+	var value T
+	p.Do(chromedp.Evaluate(expression, &value, func(e *runtime.EvaluateParams) *runtime.EvaluateParams { return e.WithAwaitPromise(true) }))
+	return value
+}
+
+// Until waits until the JavaScript expression is true.
+func (p *Page) Until(expression string) {
+	p.tb.Helper()
+	every, longest := chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(patience)
+	if err := p.try(chromedp.Poll(expression, nil, every, longest)); err != nil {
+		p.tb.Fatalf("%s: waiting until %s: %v; problems: %q", p.look.Name, expression, err, p.Problems())
+	}
+}
+
+// Problems is everything that went wrong so far.
+func (p *Page) Problems() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]string{}, p.problems...)
+}
+
+// Requests is every address that was asked for so far; data: pictures are left out, they ask nobody.
+func (p *Page) Requests() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	asked := []string{}
+	for _, address := range p.requests {
+		if !strings.HasPrefix(address, "data:") {
+			asked = append(asked, address)
+		}
+	}
+	return asked
+}
+
+// Screenshot keeps what the page looks like: the part that is seen, or all of it.
+func (p *Page) Screenshot(name string, whole bool) string {
+	p.tb.Helper()
+	folder := os.Getenv("ENSUE_SCREENSHOTS")
+	if folder == "" {
+		folder = fixture.Repository("out", "screenshots")
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		p.tb.Fatalf("making the folder for screenshots: %v", err)
+	}
+	var data []byte
+	if whole {
+		p.Do(chromedp.FullScreenshot(&data, 100))
+	} else {
+		p.Do(chromedp.CaptureScreenshot(&data))
+	}
+	path := filepath.Join(folder, name+"-"+p.look.Name+".png")
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		p.tb.Fatalf("keeping a screenshot: %v", err)
+	}
+	return path
+}
+
+// Overflow is how many pixels the page is wider than its window: on a phone it should be none.
+func (p *Page) Overflow() int {
+	p.tb.Helper()
+	return Eval[int](p, "document.documentElement.scrollWidth - document.documentElement.clientWidth")
+}

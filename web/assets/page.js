@@ -1,0 +1,445 @@
+"use strict";
+(() => {
+	const byId = (id) => document.getElementById(id);
+	const limit = 240; // windows of a stream that are drawn, as many as the server keeps
+	const verdicts = ["warming_up", "continues", "breaks", "stalls"];
+	const word = (verdict) => verdict.replaceAll("_", " ");
+
+	const streams = new Map(); // by id
+	const alarms = new Map(); // by id
+	let dead = [];
+	let clockOffset = 0; // the server's clock minus ours, in milliseconds
+	const colours = {};
+
+	const readColours = () => {
+		const style = getComputedStyle(document.documentElement);
+		for (const name of ["energy", "band", "breaks", "stalls", "line", "muted"]) colours[name] = style.getPropertyValue(`--${name}`).trim();
+	};
+	readColours();
+	matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); for (const s of streams.values()) s.dirty = true; paint(); });
+
+	const number = (value) => value === 0 ? "0" : Number(value.toPrecision(3)).toString();
+	const clock = (seconds) => {
+		const tenths = Math.round(seconds * 10), h = Math.floor(tenths / 36000), m = Math.floor(tenths / 600) % 60;
+		const s = ((tenths % 600) / 10).toFixed(1).padStart(4, "0");
+		return h ? `${h}:${String(m).padStart(2, "0")}:${s}` : `${m}:${s}`;
+	};
+	// Streams whose sender told no times count from 1970: there the time since their beginning says more.
+	const moment = (time, start) => {
+		const date = new Date(time);
+		return date.getUTCFullYear() < 1980 ? clock(start) : date.toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" });
+	};
+	const text = (node, value) => { if (node.textContent !== value) node.textContent = value; };
+	const tag = (node, verdict) => { text(node, word(verdict)); const wanted = `tag ${verdict}`; if (node.className !== wanted) node.className = wanted; };
+	const said = (p) => p[4] < 0 ? `energy ${number(p[1])}` : `energy ${number(p[1])}, expected ${number(p[2])} to ${number(p[3])}, p = ${number(p[4])}`;
+
+	// Cards ------------------------------------------------------------------------------------------------------------------------------
+
+	const seen = new IntersectionObserver((entries) => {
+		for (const entry of entries) {
+			const stream = entry.target.stream;
+			stream.visible = entry.isIntersecting;
+			if (stream.visible) stream.dirty = true;
+		}
+		paint();
+		frames();
+	}, { rootMargin: "80px" });
+
+	const add = (told) => {
+		const node = byId("t-card").content.firstElementChild.cloneNode(true);
+		const stream = {
+			id: told.id, name: told.name, points: [], total: 0, node, visible: false, dirty: true, frame: 0, shown: -1, busy: false, asked: 0,
+			img: node.querySelector("img"), canvas: node.querySelector("canvas"), tag: node.querySelector(".tag"), numbers: node.querySelector(".numbers"),
+		};
+		const button = node.querySelector(".name");
+		button.textContent = told.name;
+		button.setAttribute("aria-haspopup", "dialog");
+		button.addEventListener("click", () => open(stream));
+		node.stream = stream;
+		streams.set(told.id, stream);
+		seen.observe(node);
+		reorder();
+		return stream;
+	};
+
+	const remove = (id) => {
+		const stream = streams.get(id);
+		if (!stream) return;
+		seen.unobserve(stream.node);
+		stream.node.remove();
+		if (stream.url) URL.revokeObjectURL(stream.url);
+		streams.delete(id);
+	};
+
+	const take = (told, whole) => {
+		const stream = streams.get(told.id) || add(told);
+		const points = told.points || [];
+		if (whole) stream.points = points.slice(-limit);
+		else {
+			const fresh = Math.min(points.length, Math.max(0, told.total - stream.total));
+			for (const p of points.slice(points.length - fresh)) stream.points.push(p);
+			if (stream.points.length > limit) stream.points.splice(0, stream.points.length - limit);
+		}
+		stream.total = told.total;
+		stream.verdict = told.verdict;
+		stream.reason = told.reason;
+		stream.time = told.time;
+		stream.seen = Date.parse(told.seen);
+		stream.delay = told.delay;
+		stream.frame = told.frame;
+		stream.dirty = true;
+	};
+
+	// A timeline: the expected band, the energy, and marks whose shapes tell breaks from stalls. The scale is logarithmic, unless energies go
+	// below zero.
+	const draw = (canvas, points, height) => {
+		const width = canvas.clientWidth, ratio = devicePixelRatio || 1;
+		if (!width) return;
+		if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+			canvas.width = Math.round(width * ratio);
+			canvas.height = Math.round(height * ratio);
+		}
+		const c = canvas.getContext("2d");
+		c.setTransform(ratio, 0, 0, ratio, 0, 0);
+		c.clearRect(0, 0, width, height);
+		if (!points.length) return;
+		let low = Infinity, high = -Infinity, even = false;
+		for (const p of points) {
+			low = Math.min(low, p[1]); high = Math.max(high, p[1]);
+			even ||= p[1] < 0 || (p[4] >= 0 && p[2] < 0);
+		}
+		const spread = high - low;
+		for (const p of points) {
+			if (p[4] < 0) continue;
+			low = Math.min(low, even ? Math.max(p[2], low - spread) : Math.max(p[2], high / 1e4));
+			high = Math.max(high, even ? Math.min(p[3], high + spread) : Math.min(p[3], 4 * high));
+		}
+		low = even ? low : Math.max(low, high / 1e4, 1e-6);
+		if (high <= low) high = even ? low + 1 : low * 2;
+		const scale = even ? (v) => (v - low) / (high - low) : (v) => Math.log(Math.max(v, low) / low) / Math.log(high / low);
+		const y = (v) => height - 3 - (height - 14) * Math.min(1, Math.max(0, scale(v)));
+		const step = width / limit, x = (i) => width - (points.length - i - 0.5) * step;
+		c.fillStyle = colours.band;
+		c.globalAlpha = 0.22;
+		points.forEach((p, i) => { if (p[4] >= 0) { const top = y(p[3]); c.fillRect(x(i) - step / 2, top, step + 0.4, Math.max(1, y(p[2]) - top)); } });
+		c.globalAlpha = 1;
+		c.strokeStyle = colours.energy;
+		c.lineWidth = 1.3;
+		c.lineJoin = "round";
+		c.beginPath();
+		points.forEach((p, i) => { if (i) c.lineTo(x(i), y(p[1])); else c.moveTo(x(i), y(p[1])); });
+		c.stroke();
+		points.forEach((p, i) => {
+			if (p[5] < 2) return;
+			c.fillStyle = p[5] === 2 ? colours.breaks : colours.stalls;
+			const at = x(i);
+			c.beginPath();
+			if (p[5] === 2) { const top = Math.max(0, y(p[1]) - 11); c.moveTo(at - 5, top); c.lineTo(at + 5, top); c.lineTo(at, top + 8); } else c.rect(at - 4, Math.min(height - 8, y(p[1]) + 3), 8, 8);
+			c.fill();
+		});
+	};
+
+	const paintCard = (stream) => {
+		stream.dirty = false;
+		const last = stream.points[stream.points.length - 1];
+		tag(stream.tag, stream.verdict);
+		text(stream.numbers, stream.verdict === "unscored" ? word(stream.reason || "") : last ? said(last) : "");
+		stream.node.classList.toggle("alarmed", Boolean(stream.alarmed));
+		draw(stream.canvas, stream.points, 56);
+	};
+
+	let painting = false;
+	const paint = () => {
+		if (painting) return;
+		painting = true;
+		requestAnimationFrame(() => {
+			painting = false;
+			for (const stream of streams.values()) if (stream.dirty && stream.visible) paintCard(stream);
+			if (detail && detail.fresh) paintDetail();
+		});
+	};
+
+	// Order and search: the cards are put in their order at most every two seconds, and not while one of them has the focus.
+	let ordering = 0;
+	const reorder = () => {
+		if (ordering) return;
+		ordering = setTimeout(() => { ordering = 0; place(); }, streams.size < 3 ? 0 : 300);
+	};
+	const place = (now) => {
+		const list = byId("cards"), wanted = byId("find").value.trim().toLowerCase();
+		if (!now && list.contains(document.activeElement)) { ordering = setTimeout(() => { ordering = 0; place(); }, 2000); return; }
+		const name = (a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }) || a.id - b.id;
+		const surprise = (s) => s.points.slice(-10).reduce((least, p) => p[4] >= 0 ? Math.min(least, p[4]) : least, 2);
+		const compare = { name, alarm: (a, b) => (b.latest || 0) - (a.latest || 0) || name(a, b), p: (a, b) => surprise(a) - surprise(b) || name(a, b) }[byId("order").value];
+		let before = null;
+		for (const stream of Array.from(streams.values()).sort(compare)) {
+			const hidden = wanted !== "" && !stream.name.toLowerCase().includes(wanted);
+			if (stream.node.hidden !== hidden) stream.node.hidden = hidden;
+			const next = before ? before.nextElementSibling : list.firstElementChild;
+			if (next !== stream.node) list.insertBefore(stream.node, next);
+			before = stream.node;
+		}
+		text(byId("f-streams"), String(streams.size));
+		byId("none").hidden = streams.size > 0;
+		const shown = Array.from(streams.values()).filter((s) => !s.node.hidden).length;
+		if (streams.size) { byId("none").hidden = shown > 0; text(byId("none"), shown ? "" : "No stream has that in its name."); }
+	};
+	byId("find").addEventListener("input", () => { clearTimeout(ordering); ordering = 0; place(true); });
+	byId("order").addEventListener("change", () => { clearTimeout(ordering); ordering = 0; place(true); });
+	byId("controls").addEventListener("submit", (event) => event.preventDefault());
+	setInterval(() => { if (byId("order").value !== "name") reorder(); }, 2000);
+
+	// Frames: of streams that are in sight only, a few at a time; asking tells the server that somebody looks.
+	let fetching = 0;
+	const withMap = () => byId("maps").checked ? "" : "?map=0";
+	const fetchFrame = async (stream) => {
+		stream.busy = true;
+		stream.asked = performance.now();
+		fetching++;
+		const wanted = stream.frame + withMap();
+		try {
+			const answer = await fetch(`api/frames/${stream.id}${withMap()}`, { cache: "no-store" });
+			if (answer.status === 200) {
+				const url = URL.createObjectURL(await answer.blob());
+				const old = stream.url;
+				stream.url = url;
+				stream.img.src = url;
+				stream.img.hidden = false;
+				stream.img.alt = `Latest frame of ${stream.name}`;
+				stream.shown = wanted;
+				if (detail === stream) showFrame(stream);
+				if (old) setTimeout(() => URL.revokeObjectURL(old), 1000);
+			}
+		} catch { /* the connection is gone; the event stream tells it */ }
+		stream.busy = false;
+		fetching--;
+		frames();
+	};
+	const frames = () => {
+		if (document.hidden) return;
+		const now = performance.now();
+		for (const stream of streams.values()) {
+			if (fetching >= 4) return;
+			if (stream.busy || !(stream.visible || detail === stream)) continue;
+			const fresh = stream.shown !== stream.frame + withMap();
+			const since = now - stream.asked;
+			if (stream.asked === 0 || (fresh && stream.frame > 0 && since > 700) || since > 5000) fetchFrame(stream);
+		}
+	};
+	setInterval(frames, 1000);
+	byId("maps").addEventListener("change", () => { for (const s of streams.values()) s.asked = Math.min(s.asked, 1); frames(); });
+	document.addEventListener("visibilitychange", frames);
+
+	// One stream -------------------------------------------------------------------------------------------------------------------------
+
+	let detail = null;
+	const dialog = byId("detail");
+	const open = (stream) => {
+		detail = stream;
+		text(byId("d-name"), stream.name);
+		showFrame(stream);
+		dialog.showModal();
+		stream.asked = Math.min(stream.asked, 1);
+		paintDetail();
+		frames();
+	};
+	const showFrame = (stream) => {
+		const img = byId("d-img");
+		img.hidden = !stream.url;
+		byId("d-wait").hidden = Boolean(stream.url);
+		if (stream.url) { img.src = stream.url; img.alt = `Latest frame of ${stream.name}`; }
+	};
+	const cell = (row, value, numeric) => { const td = row.insertCell(); td.textContent = value; if (numeric) td.className = "n"; return td; };
+	const paintDetail = () => {
+		const stream = detail;
+		stream.fresh = false;
+		draw(byId("d-line"), stream.points, 160);
+		const last = stream.points[stream.points.length - 1];
+		text(byId("d-said"), `${word(stream.verdict)}${last ? `: ${said(last)}` : ""}. Seen ${Math.max(0, Math.round((Date.now() + clockOffset - stream.seen) / 1000))} s ago, ${number(stream.delay || 0)} s after it arrived.`);
+		const rows = stream.points.slice(-12).reverse().map((p) => {
+			const row = document.createElement("tr");
+			cell(row, clock(p[0]));
+			const mark = document.createElement("b");
+			tag(mark, verdicts[p[5]]);
+			cell(row, "").append(mark);
+			cell(row, number(p[1]), true);
+			cell(row, p[4] < 0 ? "" : `${number(p[2])} to ${number(p[3])}`, true);
+			cell(row, p[4] < 0 ? "" : number(p[4]), true);
+			return row;
+		});
+		byId("d-rows").replaceChildren(...rows);
+	};
+	byId("d-close").addEventListener("click", () => dialog.close());
+	dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+	dialog.addEventListener("close", () => { detail = null; });
+
+	// Alarms -----------------------------------------------------------------------------------------------------------------------------
+
+	const page = 20; // alarms that are listed at first
+	let listed = page;
+	const alarmNode = (alarm) => {
+		const node = byId("t-alarm").content.firstElementChild.cloneNode(true);
+		const name = node.querySelector(".name");
+		tag(node.querySelector(".tag"), alarm.verdict);
+		name.textContent = alarm.stream;
+		name.addEventListener("click", () => { const stream = Array.from(streams.values()).find((s) => s.name === alarm.stream); if (stream) open(stream); });
+		node.querySelector(".what").textContent = `${moment(alarm.time, alarm.start)} · ${said([0, alarm.energy, alarm.low, alarm.high, alarm.p])}`;
+		node.querySelector(".ack").addEventListener("click", () => acknowledge(alarms.get(alarm.id)));
+		return node;
+	};
+	const refresh = (alarm) => {
+		const node = alarm.node ||= alarmNode(alarm);
+		const img = node.querySelector("img"), button = node.querySelector(".ack"), done = Boolean(alarm.acknowledged);
+		if (alarm.picture && img.hidden) { img.src = `api/alarms/${alarm.id}/picture`; img.alt = `Frame of ${alarm.stream} where it ${alarm.verdict}`; img.loading = "lazy"; img.hidden = false; }
+		node.classList.toggle("acknowledged", done);
+		button.textContent = done ? "Take back" : "Acknowledge";
+		button.setAttribute("aria-label", `${done ? "Take back the acknowledgement of" : "Acknowledge"}: ${alarm.stream} ${word(alarm.verdict)} at ${moment(alarm.time, alarm.start)}`);
+	};
+	const list = () => {
+		const all = Array.from(alarms.values()).sort((a, b) => b.id - a.id), open = all.filter((a) => !a.acknowledged);
+		const wanted = byId("seen").checked ? all : open;
+		const nodes = wanted.slice(0, listed).map((a) => { refresh(a); return a.node; });
+		const box = byId("alarm-list"), focused = box.contains(document.activeElement) ? document.activeElement : null;
+		if (nodes.length !== box.children.length || nodes.some((n, i) => box.children[i] !== n)) {
+			const at = focused ? Array.from(box.children).indexOf(focused.closest("li")) : -1;
+			box.replaceChildren(...nodes);
+			// Whoever acknowledges one alarm after the other with the keyboard stays in the list.
+			if (focused) (box.contains(focused) ? focused : box.children[Math.min(at, box.children.length - 1)]?.querySelector(".ack") || byId("seen")).focus();
+		}
+		const count = byId("alarm-count");
+		count.hidden = open.length === 0;
+		text(count, String(open.length));
+		document.title = (open.length ? `(${open.length}) ` : "") + byId("name").textContent;
+		byId("no-alarms").hidden = wanted.length > 0;
+		text(byId("no-alarms"), all.length ? "All alarms are acknowledged." : "Nothing broke and nothing stalled.");
+		byId("more-alarms").hidden = wanted.length <= listed;
+		const latest = new Map();
+		for (const a of open) if (!latest.has(a.stream)) latest.set(a.stream, a);
+		const ever = new Map();
+		for (const a of all) if (!ever.has(a.stream)) ever.set(a.stream, a.id);
+		for (const stream of streams.values()) {
+			const alarmed = latest.has(stream.name);
+			if (alarmed !== Boolean(stream.alarmed)) { stream.alarmed = alarmed; stream.dirty = true; }
+			stream.latest = ever.get(stream.name) || 0;
+		}
+	};
+	const acknowledge = async (alarm) => {
+		try {
+			const answer = await fetch(`api/alarms/${alarm.id}/acknowledge`, { method: alarm.acknowledged ? "DELETE" : "POST", headers: { "X-Ensue-Page": "1" } });
+			if (!answer.ok) throw new Error(await answer.text());
+			alarm.acknowledged = alarm.acknowledged ? undefined : new Date().toISOString();
+			list();
+			paint();
+		} catch (error) { announce(`It could not be acknowledged: ${error.message}`); }
+	};
+	byId("seen").addEventListener("change", list);
+	byId("more-alarms").addEventListener("click", () => { listed += page; list(); });
+
+	// What a screen reader is told: new alarms, together where several come at once.
+	let waiting = [], announcing = 0;
+	const announce = (what) => {
+		waiting.push(what);
+		announcing ||= setTimeout(() => {
+			announcing = 0;
+			byId("told").textContent = waiting.length > 3 ? `${waiting.length} new alarms, the last: ${waiting[waiting.length - 1]}` : waiting.join(". ");
+			waiting = [];
+		}, 1500);
+	};
+
+	const takeAlarm = (told, whole) => {
+		const known = alarms.get(told.id);
+		if (!known && !whole) announce(`${told.stream} ${word(told.verdict)}`);
+		alarms.set(told.id, Object.assign(known || {}, { acknowledged: undefined }, told));
+		if (alarms.size > 300) alarms.delete(alarms.keys().next().value);
+	};
+
+	// The pipeline -----------------------------------------------------------------------------------------------------------------------
+
+	const history = []; // of counts, for rates over the last seconds
+	const takeStatus = (status, now) => {
+		history.push({ now, status });
+		while (history.length > 2 && now - history[0].now > 5000) history.shift();
+		const before = history[0], seconds = Math.max(0.001, (now - before.now) / 1000);
+		const rate = (after, earlier) => Math.max(0, (after - earlier) / seconds);
+		text(byId("f-results"), status.results.toLocaleString());
+		text(byId("f-dropped"), status.dropped.toLocaleString());
+		text(byId("f-dead"), status.dead.toLocaleString());
+		text(byId("f-rate"), rate(status.received, before.status.received).toFixed(1));
+		const rows = byId("stage-rows");
+		(status.stages || []).forEach((stage, i) => {
+			let row = rows.rows[i];
+			if (!row) {
+				row = rows.insertRow();
+				const head = document.createElement("th");
+				head.scope = "row";
+				const meter = document.createElement("meter"), label = document.createElement("span");
+				row.append(head);
+				row.insertCell().append(meter, label);
+				cell(row, "", true);
+				cell(row, "", true);
+			}
+			const earlier = (before.status.stages || [])[i] || stage, meter = row.querySelector("meter");
+			text(row.cells[0], stage.name);
+			meter.max = Math.max(1, stage.room);
+			meter.high = meter.max * 0.8;
+			meter.optimum = 0;
+			meter.value = stage.waiting;
+			meter.setAttribute("aria-label", `${stage.name}: ${stage.waiting} of ${stage.room} waiting`);
+			text(row.querySelector("span"), `${stage.waiting} of ${stage.room}`);
+			text(row.cells[2], rate(stage.done, earlier.done).toFixed(1));
+			text(row.cells[3], `${Math.round(100 * rate(stage.busy, earlier.busy))} %`);
+		});
+	};
+
+	const takeDead = (letters) => {
+		dead = letters.slice().reverse().concat(dead).slice(0, 100);
+		byId("no-dead").hidden = dead.length > 0;
+		byId("dead-list").replaceChildren(...dead.slice(0, 20).map((letter) => {
+			const item = document.createElement("li"), code = document.createElement("code"), rest = document.createElement("div");
+			code.textContent = letter.code;
+			rest.className = "muted";
+			rest.textContent = `${new Date(letter.time).toLocaleTimeString()} · ${letter.segment} · ${letter.origin}: ${letter.message}`;
+			item.append(code, rest);
+			return item;
+		}));
+	};
+
+	const receive = (update) => {
+		if (update.whole) {
+			const told = new Set((update.streams || []).map((s) => s.id));
+			for (const id of Array.from(streams.keys())) if (!told.has(id) || streams.get(id).name !== update.streams.find((s) => s.id === id).name) remove(id);
+			alarms.clear();
+			dead = [];
+			history.length = 0;
+			text(byId("name"), update.name || "ensue");
+			text(byId("model"), `Model ${update.model || "unknown"}${update.version ? `, ensue ${update.version}` : ""}`);
+			takeDead(update.dead || []);
+		} else if (update.dead) takeDead(update.dead);
+		const now = Date.parse(update.now);
+		clockOffset = now - Date.now();
+		for (const id of update.gone || []) remove(id);
+		for (const told of update.streams || []) { take(told, update.whole); if (detail && detail.id === told.id) detail.fresh = true; }
+		for (const told of update.alarms || []) takeAlarm(told, update.whole);
+		if (update.whole || update.alarms) list();
+		takeStatus(update.status, now);
+		if (update.whole || update.gone) reorder();
+		paint();
+		frames();
+	};
+
+	// A stream that was silent for half a minute is shown pale.
+	setInterval(() => {
+		const now = Date.now() + clockOffset;
+		for (const stream of streams.values()) stream.node.classList.toggle("silent", now - stream.seen > 30000);
+	}, 5000);
+
+	const link = byId("link");
+	const source = new EventSource("api/events");
+	source.addEventListener("open", () => { link.className = "link live"; text(link, "live"); });
+	source.addEventListener("error", () => {
+		link.className = "link lost";
+		text(link, source.readyState === EventSource.CLOSED ? "refused: load the page again" : "connection lost, trying again");
+	});
+	source.addEventListener("message", (event) => receive(JSON.parse(event.data)));
+	window.addEventListener("resize", () => { for (const s of streams.values()) s.dirty = true; if (detail) detail.fresh = true; paint(); });
+})();
