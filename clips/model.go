@@ -13,6 +13,7 @@ import (
 	"github.com/ensue-video/ensue/predictor"
 	"github.com/ensue-video/ensue/stream"
 	"github.com/ensue-video/ensue/tokenfile"
+	"github.com/ensue-video/ensue/weights"
 )
 
 // Codes of what can be wrong with a clip.
@@ -25,7 +26,7 @@ const (
 
 // Config says which model, and how it computes.
 type Config struct {
-	// Model is the name of a built-in encoder, or a directory.
+	// Model is the name of an encoder (encoder.Names), or a directory.
 	Model string
 	// Attention and Precision are as in encoder.Config.
 	Attention, Precision string
@@ -79,13 +80,10 @@ var ErrOpen = errors.New("the model cannot be used")
 
 // Open opens a model. Close it.
 func Open(config Config) (Model, error) {
-	if slices.Contains(encoder.Names(), config.Model) {
-		return openBuiltin(config)
+	if config.Model != encoder.Builtin && slices.Contains(encoder.Names(), config.Model) {
+		return openUnlearned(config)
 	}
-	if !encoder.IsDirectory(config.Model) {
-		return nil, fmt.Errorf("%w: %q is neither a directory nor built in (%s)", ErrOpen, config.Model, strings.Join(encoder.Names(), ", "))
-	}
-	m, err := model.Open(config.Model)
+	m, err := openLearned(config.Model)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOpen, err)
 	}
@@ -105,8 +103,19 @@ func Open(config Config) (Model, error) {
 	return learned, nil
 }
 
-// openBuiltin is an encoder that needs no directory; its tokens are expected to stay as they are.
-func openBuiltin(config Config) (Model, error) {
+// openLearned opens the model of a directory, or the one that comes with the program.
+func openLearned(name string) (*model.Model, error) {
+	switch {
+	case name == encoder.Builtin:
+		return weights.Open()
+	case !encoder.IsDirectory(name):
+		return nil, fmt.Errorf("%q is neither a directory nor one of %s", name, strings.Join(encoder.Names(), ", "))
+	}
+	return model.Open(name)
+}
+
+// openUnlearned is an encoder that needs no directory; its tokens are expected to stay as they are.
+func openUnlearned(config Config) (Model, error) {
 	if config.Attention != "" || config.Precision == encoder.PrecisionBF16 {
 		return nil, fmt.Errorf("%w: %s has neither attention nor precision to choose", ErrOpen, config.Model)
 	}
@@ -121,7 +130,7 @@ func openBuiltin(config Config) (Model, error) {
 
 // opened is what a Model is made of, to be closed with it.
 type opened struct {
-	model     *model.Model // nil of a built-in encoder, and so is device
+	model     *model.Model // nil of an encoder that learned nothing, and so is device
 	device    *nn.Device
 	encoder   encoder.Encoder
 	predictor predictor.Predictor

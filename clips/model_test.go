@@ -196,7 +196,7 @@ func TestModelsThatCannotBeUsedAreTold(t *testing.T) {
 		config Config
 		want   string
 	}{
-		{"no such name", Config{Model: "vitl"}, `"vitl" is neither a directory nor built in (pixels)`},
+		{"no such name", Config{Model: "vitl"}, `"vitl" is neither a directory nor one of builtin, patches, pixels`},
 		{"nothing in it", Config{Model: t.TempDir()}, "config.json"},
 		{"attention", Config{Model: vjepa2Dir(t, true), Attention: "some"}, `"some"`},
 		{"precision", Config{Model: vjepa2Dir(t, true), Precision: "f16"}, `"f16"`},

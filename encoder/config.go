@@ -8,11 +8,11 @@ import (
 
 // Config is the definition's `encoder`.
 type Config struct {
-	// Model is a name of the table of encoders ("pixels"), or the directory of a model (see package model).
+	// Model is a name of the table of encoders ("builtin", "patches", "pixels"), or the directory of a model (see package model).
 	Model string `def:"model"`
 	// Attention replaces what the tokens of a vision transformer attend to: "full", "block_causal", "tubelet"; "auto" leaves the model's own.
 	Attention string `def:"attention"`
-	// Precision is what a model of a directory computes in: "f32" or "bf16".
+	// Precision is what a learned model computes in: "f32" or "bf16".
 	Precision string `def:"precision"`
 	// Threads is how many threads compute; 0: as many as there are processors. It is for who opens the device (WithDevice).
 	Threads int `def:"threads"`

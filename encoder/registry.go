@@ -17,8 +17,12 @@ import (
 	"github.com/ensue-video/ensue/stream"
 )
 
-// DefaultModel is the encoder of a definition that names none.
-const DefaultModel = "pixels"
+const (
+	// Builtin is the model that comes with the program (package weights). Whoever makes an encoder of it gives it to New: WithModel.
+	Builtin = "builtin"
+	// DefaultModel is the encoder of a definition that names none.
+	DefaultModel = "pixels"
+)
 
 // The values of Config.Attention and Config.Precision that are not the model's.
 const (
@@ -29,7 +33,8 @@ const (
 
 // constructors is the table of encoders that need no model: to add one, add a line.
 var constructors = map[string]func() Encoder{
-	"pixels": func() Encoder { return NewPixels() },
+	"pixels":  func() Encoder { return NewPixels() },
+	"patches": func() Encoder { return NewPatches() },
 }
 
 // families is the table of those that are read from a model, by its family.
@@ -46,7 +51,7 @@ var families = map[string]func(*model.Model, *nn.Device, Config) (Encoder, error
 
 // Names are the encoders New knows by name, sorted.
 func Names() []string {
-	names := make([]string, 0, len(constructors))
+	names := []string{Builtin}
 	for name := range constructors {
 		names = append(names, name)
 	}
@@ -93,7 +98,7 @@ func New(cfg Config, options ...Option) (Encoder, error) {
 	for _, option := range options {
 		option(&b)
 	}
-	if b.model == nil && !IsDirectory(cfg.Model) {
+	if b.model == nil && cfg.Model != Builtin && !IsDirectory(cfg.Model) {
 		unknown := &UnknownModel{Key: "encoder.model", Name: cfg.Model, Known: Names()}
 		return nil, &stream.Failure{Code: "encode.unknown_model", Stage: "encode", Permanent: true, Err: unknown}
 	}
@@ -106,6 +111,9 @@ func New(cfg Config, options ...Option) (Encoder, error) {
 
 func (b building) load(cfg Config) (made Encoder, err error) {
 	m := b.model
+	if m == nil && cfg.Model == Builtin {
+		return nil, fmt.Errorf("%s: the program does not bring its model here; name pixels, or the directory of a model", Builtin)
+	}
 	if m == nil {
 		if m, err = model.Open(cfg.Model); err != nil {
 			return nil, err

@@ -27,6 +27,7 @@ const classifierPrefix = "vjepa2."
 // Model is an open model: its configuration, and its weights as they lie in their files. It may be used by several goroutines until Close.
 type Model struct {
 	where   string
+	files   files
 	config  Config
 	weights *weights
 	// prefix is what the file's names begin with: "" or classifierPrefix.
@@ -43,7 +44,7 @@ func Open(dir string) (*Model, error) { return open(directory(dir)) }
 func OpenFS(files fs.FS) (*Model, error) { return open(system{files}) }
 
 func open(files files) (*Model, error) {
-	m := &Model{where: files.String()}
+	m := &Model{where: files.String(), files: files}
 	if err := m.open(files); err != nil {
 		return nil, fmt.Errorf("opening model %s: %w", m.where, err)
 	}
@@ -201,6 +202,22 @@ func (m *Model) Source(prefix string) nn.Source {
 // Digest identifies what the model computes: "sha256:" and a SHA-256, in hex, over the configuration and the weights. It is computed once,
 // by reading all weights (about a second per gigabyte), when it is first asked for.
 func (m *Model) Digest() string { return m.digest() }
+
+// HasExtra tells whether there is another file of that name beside the model's own.
+func (m *Model) HasExtra(name string) bool { return m.files.has(name) }
+
+// Extra opens another file of tensors that lies beside the model's own: an energy or a verifier that was learned with it. It is the
+// caller's to close, and an fs.ErrNotExist where there is none of that name.
+func (m *Model) Extra(name string) (*nn.Safetensors, error) {
+	if !m.files.has(name) {
+		return nil, fmt.Errorf("opening %s of model %s: %w", name, m.where, fs.ErrNotExist)
+	}
+	s, err := m.files.open(name)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s of model %s: %w", name, m.where, err)
+	}
+	return s, nil
+}
 
 // Close ends the mapping of the weights.
 func (m *Model) Close() error { return m.weights.close() }

@@ -19,6 +19,10 @@ type Recurrent struct {
 	Hidden int `json:"hidden"`
 	// Ahead are how many steps ahead the heads predict, increasing.
 	Ahead []int `json:"ahead"`
+	// Trunk is the channels of the layer between the memory and the heads; 0: Hidden.
+	Trunk int `json:"trunk,omitempty"`
+	// Glance says that the heads see the last tokens beside the memory.
+	Glance bool `json:"glance,omitempty"`
 }
 
 // RecurrentConfig is a configuration of the family FamilyRecurrent with the sizes of the recipe: frames of 64×64 pixels, 8×8 tokens of 48
@@ -37,6 +41,14 @@ const recurrentStride = 8
 // Grid is how many places a side the tokens have.
 func (r Recurrent) Grid() int { return r.Size / recurrentStride }
 
+// TrunkWidth is the channels of the layer between the memory and the heads.
+func (r Recurrent) TrunkWidth() int {
+	if r.Trunk == 0 {
+		return r.Hidden
+	}
+	return r.Trunk
+}
+
 // What a recurrent model may be at most.
 const (
 	maxRecurrentSize  = 512
@@ -52,7 +64,14 @@ func (r Recurrent) Check() error {
 	widths := []struct {
 		name  string
 		value int
-	}{{"widths[0]", r.Widths[0]}, {"widths[1]", r.Widths[1]}, {"widths[2]", r.Widths[2]}, {"dim", r.Dim}, {"hidden", r.Hidden}}
+	}{
+		{"widths[0]", r.Widths[0]},
+		{"widths[1]", r.Widths[1]},
+		{"widths[2]", r.Widths[2]},
+		{"dim", r.Dim},
+		{"hidden", r.Hidden},
+		{"trunk", r.TrunkWidth()},
+	}
 	for _, width := range widths {
 		if width.value < 1 || width.value > maxRecurrentWidth {
 			return fmt.Errorf("%s: %d: from 1 to %d", width.name, width.value, maxRecurrentWidth)
@@ -82,10 +101,11 @@ func (r Recurrent) Check() error {
 //	predictor.input      3×3, padding 1            Dim → 3 Hidden: the gates r and u, and n
 //	predictor.gates      3×3, padding 1, no bias   Hidden → 2 Hidden: r and u
 //	predictor.candidate  3×3, padding 1, no bias   Hidden → Hidden: n
-//	predictor.trunk      3×3, padding 1            Hidden → Hidden
-//	predictor.change     1×1                       Hidden → len(Ahead) Dim, head by head
-//	predictor.keep       1×1                       Hidden → len(Ahead)
-//	predictor.scale      1×1                       Hidden → len(Ahead)
+//	predictor.trunk      3×3, padding 1            Hidden → TrunkWidth
+//	predictor.change     1×1                       TrunkWidth → len(Ahead) Dim, head by head
+//	predictor.keep       1×1                       TrunkWidth → len(Ahead)
+//	predictor.scale      1×1                       TrunkWidth → len(Ahead)
+//	predictor.glance     3×3, padding 1, no bias   Dim → TrunkWidth; where Glance says so
 func (r Recurrent) Tensors() []Tensor {
 	var l layout
 	conv := func(name string, in, out, kernel int, bias bool) { l.linear(name, kernel*kernel*in, out, bias) }
@@ -97,9 +117,12 @@ func (r Recurrent) Tensors() []Tensor {
 	conv("predictor.input", r.Dim, 3*r.Hidden, 3, true)
 	conv("predictor.gates", r.Hidden, 2*r.Hidden, 3, false)
 	conv("predictor.candidate", r.Hidden, r.Hidden, 3, false)
-	conv("predictor.trunk", r.Hidden, r.Hidden, 3, true)
-	conv("predictor.change", r.Hidden, len(r.Ahead)*r.Dim, 1, true)
-	conv("predictor.keep", r.Hidden, len(r.Ahead), 1, true)
-	conv("predictor.scale", r.Hidden, len(r.Ahead), 1, true)
+	conv("predictor.trunk", r.Hidden, r.TrunkWidth(), 3, true)
+	conv("predictor.change", r.TrunkWidth(), len(r.Ahead)*r.Dim, 1, true)
+	conv("predictor.keep", r.TrunkWidth(), len(r.Ahead), 1, true)
+	conv("predictor.scale", r.TrunkWidth(), len(r.Ahead), 1, true)
+	if r.Glance {
+		conv("predictor.glance", r.Dim, r.TrunkWidth(), 3, false)
+	}
 	return slices.Clip(l)
 }

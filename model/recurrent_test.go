@@ -34,6 +34,8 @@ func TestARecurrentModelHasBounds(t *testing.T) {
 		{"no channels", func(r *Recurrent) { r.Widths[1] = 0 }, "widths[1]: 0"},
 		{"too many channels", func(r *Recurrent) { r.Dim = 1 << 20 }, "dim: 1048576"},
 		{"no memory", func(r *Recurrent) { r.Hidden = -1 }, "hidden: -1"},
+		{"a wide layer before the heads, which see the tokens", func(r *Recurrent) { r.Trunk, r.Glance = 256, true }, ""},
+		{"a negative layer before the heads", func(r *Recurrent) { r.Trunk = -1 }, "trunk: -1"},
 		{"no head", func(r *Recurrent) { r.Ahead = nil }, "ahead: there must be at least one"},
 		{"a head for now", func(r *Recurrent) { r.Ahead = []int{0, 1} }, "ahead[0]: 0: after 0"},
 		{"heads in disorder", func(r *Recurrent) { r.Ahead = []int{2, 2} }, "ahead[1]: 2: after 2"},

@@ -47,7 +47,7 @@ func (d directory) has(name string) bool {
 
 type system struct{ fs.FS }
 
-func (s system) String() string { return "(embedded)" }
+func (s system) String() string { return "builtin" }
 
 func (s system) read(name string, limit int64) ([]byte, error) { return readSmall(s.FS, name, limit) }
 

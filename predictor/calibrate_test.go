@@ -240,8 +240,8 @@ func TestAStateThatExportDidNotWriteIsRefusedAndChangesNothing(t *testing.T) {
 	tests := map[string][]byte{
 		"empty":               {},
 		"another format":      append([]byte{9}, good[1:]...),
-		"no time":             {runningFormat},
-		"a time too long":     append([]byte{runningFormat}, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1),
+		"no time":             {byte(logarithmic)},
+		"a time too long":     append([]byte{byte(logarithmic)}, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1),
 		"half a number":       good[:len(good)-1],
 		"not a number":        append(slices.Clone(good), 0, 0, 0xc0, 0x7f),
 		"an absurd energy":    append(slices.Clone(good), 0, 0, 0, 0x7f),
@@ -262,7 +262,7 @@ func TestAStateThatExportDidNotWriteIsRefusedAndChangesNothing(t *testing.T) {
 
 func FuzzImport(f *testing.F) {
 	f.Add([]byte{})
-	f.Add([]byte{runningFormat, 0})
+	f.Add([]byte{byte(logarithmic), 0})
 	f.Add(seasoned(Config{}, 70).Export())
 	f.Fuzz(func(t *testing.T, state []byte) {
 		cfg := Config{Calibrate: CalibrateConfig{History: 20, Warmup: time.Nanosecond}}.Default()
@@ -282,4 +282,144 @@ func FuzzImport(f *testing.F) {
 			running.Observe(energy, time.Second)
 		}
 	})
+}
+
+// standardStream is learned energies of one stream: of either sign, each depending on the one before.
+func standardStream(mean, dev float64, seed uint64) func() float64 {
+	past := newNoise(0.5, seed)
+	return func() float64 { return mean + dev*math.Log(past.next()/0.01)/past.dev }
+}
+
+func TestLearnedEnergiesAlarmAtTheRateAskedForWhateverTheirLevel(t *testing.T) {
+	const streams, windows, alpha = 30, 3000, 1e-3
+	cfg := Config{Calibrate: CalibrateConfig{FalseAlarmsPerDay: alpha * 86400}}.Default()
+	alarms, judged := 0, 0
+	for seed := range uint64(streams) {
+		running, next := NewStandardRunning(cfg), standardStream(float64(seed)-15, 0.4+float64(seed%3), seed)
+		for range windows {
+			energy := next()
+			if judgement := running.Judge(energy); judgement.Warm {
+				judged++
+				if judgement.PValue < alpha {
+					alarms++
+				}
+			}
+			running.Observe(energy, time.Second)
+		}
+	}
+	rate := float64(alarms) / float64(judged) / alpha
+	t.Logf("%.2f times the rate asked for (%d windows)", rate, judged)
+	require.Less(t, rate, 1.5)
+	require.Greater(t, rate, 1/1.5)
+}
+
+func TestOnlyHighLearnedEnergiesSurprise(t *testing.T) {
+	cfg := Config{Calibrate: CalibrateConfig{FalseAlarmsPerDay: 100}}.Default()
+	running, next := NewStandardRunning(cfg), standardStream(-2, 1, 4)
+	for range 200 {
+		running.Observe(next(), time.Second)
+	}
+	band := running.Judge(0).Expected
+	require.Less(t, band.Low, band.Median)
+	require.Less(t, band.Median, band.High)
+	require.Negative(t, band.Median)
+	require.InEpsilon(t, 0.5, running.Judge(band.Median).PValue, 1e-6)
+	require.InEpsilon(t, cfg.Alpha(), running.Judge(band.High).PValue, 1e-3)
+	require.Greater(t, running.Judge(band.Low-100).PValue, 0.999)
+	require.Less(t, running.Judge(100).PValue, 1e-9)
+}
+
+func TestALearnedPastThatHardlyVariesDoesNotMakeAHairASurprise(t *testing.T) {
+	running := NewStandardRunning(Config{}.Default())
+	for range 100 {
+		running.Observe(-0.3, time.Second)
+	}
+	require.Greater(t, running.Judge(-0.1).PValue, 0.1)
+	require.Less(t, running.Judge(2).PValue, 1e-9)
+}
+
+func TestTheStateOfLearnedEnergiesIsExportedAndIsNoOther(t *testing.T) {
+	cfg := Config{}.Default()
+	running, next := NewStandardRunning(cfg), standardStream(-2, 1, 4)
+	for range 100 {
+		running.Observe(next(), time.Second)
+	}
+	again := NewStandardRunning(cfg)
+	require.NoError(t, again.Import(running.Export()))
+	require.Equal(t, running.Judge(1), again.Judge(1))
+	require.ErrorContains(t, NewRunning(cfg).Import(running.Export()), "format 1")
+	require.ErrorContains(t, again.Import(seasoned(cfg, 70).Export()), "format 2")
+}
+
+// learnedPast is the calibration of a stream with learned energies around -1 and distances around 0.01.
+func learnedPast(cfg Config, count int) (*byLearned, func() Said) {
+	learned, energy, distance := newByLearned(cfg), standardStream(-1, 1, 4), newNoise(0.5, 9)
+	next := func() Said { return Said{Energy: energy(), Distance: distance.next()} }
+	for range count {
+		learned.Observe(next(), time.Second)
+	}
+	return learned, next
+}
+
+func TestALearnedEnergyIsSurprisingWhenItIsHighAndADistanceWhenItIsLow(t *testing.T) {
+	cfg := Config{Calibrate: CalibrateConfig{FalseAlarmsPerDay: 100}}.Default()
+	learned, _ := learnedPast(cfg, 200)
+	alpha := cfg.Alpha()
+	usual := learned.Judge(Said{Energy: -1, Distance: 0.01})
+	require.Greater(t, usual.PValue, 0.5)
+	breaks := learned.Judge(Said{Energy: 8, Distance: 0.01})
+	require.Less(t, breaks.PValue, alpha)
+	require.False(t, breaks.Calm)
+	stalls := learned.Judge(Said{Energy: -1, Distance: 0})
+	require.Less(t, stalls.PValue, alpha)
+	require.True(t, stalls.Calm)
+	require.True(t, learned.Judge(Said{Energy: 8, Distance: 0}).Calm, "it breaks because it stands still")
+	require.Greater(t, learned.Judge(Said{Energy: -1, Distance: 10}).PValue, 0.1, "the energy tells breaks")
+	require.Greater(t, learned.Judge(Said{Energy: -9, Distance: 0.01}).PValue, 0.1)
+	require.InEpsilon(t, alpha, learned.Judge(Said{Energy: usual.Expected.High, Distance: 0.01}).PValue, 1e-3)
+}
+
+func TestLearnedEnergiesAndDistancesTogetherAlarmAtTheRateAskedFor(t *testing.T) {
+	const alpha = 2e-3
+	cfg := Config{Calibrate: CalibrateConfig{FalseAlarmsPerDay: alpha * 86400}}.Default()
+	alarms, judged := 0, 0
+	for seed := range uint64(20) {
+		learned, energy, distance := newByLearned(cfg), standardStream(0, 1, seed), newNoise(0.5, seed+100)
+		for range 3000 {
+			said := Said{Energy: energy(), Distance: distance.next()}
+			if judgement := learned.Judge(said); judgement.Warm {
+				judged++
+				if judgement.PValue < alpha {
+					alarms++
+				}
+			}
+			learned.Observe(said, time.Second)
+		}
+	}
+	rate := float64(alarms) / float64(judged) / alpha
+	t.Logf("%.2f times the rate asked for (%d windows)", rate, judged)
+	require.Less(t, rate, 1.5)
+	require.Greater(t, rate, 1/1.5)
+}
+
+func TestBothPartsOfALearnedCalibrationAreExported(t *testing.T) {
+	cfg := Config{}.Default()
+	learned, next := learnedPast(cfg, 100)
+	again := newByLearned(cfg)
+	require.NoError(t, again.Import(learned.Export()))
+	for range 20 {
+		said := next()
+		require.Equal(t, learned.Judge(said), again.Judge(said))
+		learned.Observe(said, time.Second)
+		again.Observe(said, time.Second)
+	}
+	state := learned.Export()
+	for name, bad := range map[string][]byte{
+		"nothing": {}, "distances": seasoned(cfg, 70).Export(), "no length": {learnedFormat}, "too long": {learnedFormat, 200, 1},
+		"cut": state[:len(state)-1], "exchanged": append(append([]byte{learnedFormat}, 2), state[2:]...),
+	} {
+		before := again.Export()
+		require.Error(t, again.Import(bad), name)
+		require.Equal(t, before, again.Export(), name)
+	}
 }

@@ -13,6 +13,9 @@ import (
 type Config struct {
 	// Model is a name of the table of predictors: "auto", "learned", "persistence", "linear", "flow".
 	Model string `def:"model"`
+	// Energy says how badly a window ensues: "distance", a rule of a learned energy, "verifier", the file of a learned energy, or "auto". It
+	// is for who makes the Scorer (ScorerOption).
+	Energy string `def:"energy"`
 	// Context is how much past the predictor sees.
 	Context time.Duration `def:"context"`
 	// Horizons are how far ahead it predicts, increasing; the first one is the length of a window.
@@ -32,6 +35,16 @@ type CalibrateConfig struct {
 	History int `def:"history"`
 }
 
+// The values of Config.Energy that are neither a Rule nor a file.
+const (
+	// EnergyAuto is the model's own learned energy where it has one, else the distance.
+	EnergyAuto = Auto
+	// EnergyDistance is the mean distance between expected and seen tokens.
+	EnergyDistance = "distance"
+	// EnergyVerifier is the model's verifier.
+	EnergyVerifier = "verifier"
+)
+
 // The values of a definition that says nothing.
 const (
 	DefaultModel             = Auto
@@ -45,6 +58,9 @@ const (
 func (c Config) Default() Config {
 	if c.Model == "" {
 		c.Model = DefaultModel
+	}
+	if c.Energy == "" {
+		c.Energy = EnergyAuto
 	}
 	if c.Context == 0 {
 		c.Context = defaultContext

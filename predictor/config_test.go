@@ -14,12 +14,12 @@ func TestTheDefaultsAreValidAndFillOnlyWhatIsOpen(t *testing.T) {
 	defaults := Config{}.Default()
 	require.NoError(t, defaults.Validate())
 	require.Equal(t, Config{
-		Model: "auto", Context: 2 * time.Second, Horizons: []time.Duration{time.Second, 2 * time.Second},
+		Model: "auto", Energy: "auto", Context: 2 * time.Second, Horizons: []time.Duration{time.Second, 2 * time.Second},
 		Calibrate: CalibrateConfig{FalseAlarmsPerDay: 1, Warmup: time.Minute, History: 600},
 	}, defaults)
 
 	mine := Config{
-		Model: "flow", Context: time.Second, Horizons: []time.Duration{time.Minute}, Map: true,
+		Model: "flow", Energy: "distance", Context: time.Second, Horizons: []time.Duration{time.Minute}, Map: true,
 		Calibrate: CalibrateConfig{FalseAlarmsPerDay: 2, Warmup: time.Second, History: 9},
 	}
 	require.Equal(t, mine, mine.Default())

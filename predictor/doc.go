@@ -7,8 +7,11 @@
 //   - Recurrent: the predictor of ensue's own family, which remembers a stream in a memory of constant size. RecurrentNet is its net.
 //   - Targeting, Remembering, Batching: what a Predictor may do beside: compare with something else than the tokens, carry a memory along
 //     the stream, answer several questions at once.
-//   - Energy: the mean L1 distance between expected and seen tokens, per token (EnergyMap), per window, per segment.
-//   - Calibrator: from an energy to a p-value against the stream's own past, two-sided. Running is the one there is.
+//   - EnergyMap: the mean L1 distance between expected and seen tokens, per token; the energy of windows unless another one is chosen.
+//   - Energy: a learned one, of Statistics that a Gauge measures of the Sources it was fitted to; LearnedEnergy is one at work. Verifier is
+//     another kind, of a model's own.
+//   - Calibrator: from an energy to a p-value against the stream's own past. Running is one number's; learned energies are judged
+//     together with distances.
 //   - Scorer: all of it over a stream, segment by segment, into Results; what it remembers of a stream is its State.
 //
 // # Windows and horizons

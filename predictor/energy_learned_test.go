@@ -201,17 +201,21 @@ func TestEnergiesAreLoadedAsTheyWerePut(t *testing.T) {
 
 func TestEnergyFilesKeepRuleAndSource(t *testing.T) {
 	h, random := trained(t, headDevice(t))
-	windows := world(random, 10, 0.4)
+	windows, digests := world(random, 10, 0.4), map[string]bool{}
 	for _, rule := range Rules() {
-		e := &Energy{OneClass: h.OneClass(), Head: h, Rule: rule}
+		parts := []Part{{OneClass: h.OneClass(), Head: h}}
 		if rule == RuleOneClass {
-			e.Head = nil
+			parts[0].Head = nil
 		}
+		e, err := NewEnergy(parts, rule, world(random, 100, 0))
+		require.NoError(t, err)
 		path := filepath.Join(t.TempDir(), "energy.safetensors")
-		require.NoError(t, WriteEnergy(path, e, map[string]string{"sources": "flow"}))
+		require.NoError(t, WriteEnergy(path, e, EnergyAbout{Sources: []string{SourceFlow, "other"}, Note: "a world"}))
 		got, about, err := OpenEnergy(path)
 		require.NoError(t, err)
-		require.Equal(t, "flow", about["sources"])
+		require.Equal(t, EnergyAbout{Sources: []string{SourceFlow, "other"}, Note: "a world"}, about)
+		require.Equal(t, e.Digest(), got.Digest())
+		digests[e.Digest()] = true
 		require.Equal(t, rule, got.Rule)
 		for _, window := range windows {
 			want, err := e.Of(window)
@@ -220,8 +224,13 @@ func TestEnergyFilesKeepRuleAndSource(t *testing.T) {
 			require.NoError(t, err)
 			require.InDelta(t, want, have, 1e-9)
 		}
-		require.ErrorContains(t, WriteEnergy(path, e, map[string]string{"rule": "x"}), "rule")
+		require.ErrorContains(t, WriteEnergy(path, e, EnergyAbout{}), "which sources")
+		require.ErrorContains(t, WriteEnergy(path, e, EnergyAbout{Sources: []string{SourceModel}}), "which model")
+		require.ErrorContains(t, WriteEnergy(path, e, EnergyAbout{Sources: []string{"a,b"}}), "no name")
+		_, err = got.WithRule(RuleMax)
+		require.Equal(t, rule == RuleOneClass, err != nil)
 	}
+	require.Len(t, digests, len(Rules()), "another rule is another energy")
 	require.InDelta(t, 0.65*2+0.35*4, RuleMix.Fuse(2, 4), 1e-12)
 	require.InDelta(t, 4, RuleMax.Fuse(2, 4), 0)
 	require.InDelta(t, 2, RuleHead.Fuse(2, 4), 0)

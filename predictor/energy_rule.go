@@ -1,11 +1,8 @@
 package predictor
 
 import (
-	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/ensue-video/ensue/nn"
 )
 
 // Rule is how a learned energy is made of a Head and its OneClass, both on the scale of genuine windows (Standard).
@@ -51,98 +48,121 @@ func (r Rule) Fuse(head, oneClass float64) float64 {
 	}
 }
 
-// Energy is a learned energy of the statistics of a window, in standard deviations of genuine windows: around 0 for those, larger for
-// what does not ensue. It is read only, so any number of goroutines may use it.
-type Energy struct {
+// Part is what an energy knows of the statistics of one source, or of several that were fitted together.
+type Part struct {
 	OneClass *OneClass
-	// Head may be nil under RuleOneClass.
+	// Head may be nil in an energy by RuleOneClass.
 	Head *Head
-	Rule Rule
 }
 
-// Of is the energy of a window.
-func (e *Energy) Of(s Statistics) (float64, error) {
-	oneClass, err := e.OneClass.Energy(s)
+// energy is that of the part's own statistics.
+func (p Part) energy(rule Rule, s Statistics) (float64, error) {
+	oneClass, err := p.OneClass.Energy(s)
 	if err != nil {
 		return 0, err
 	}
-	oneClass = e.OneClass.Standard(oneClass)
-	if e.Rule == RuleOneClass {
+	oneClass = p.OneClass.Standard(oneClass)
+	if rule == RuleOneClass {
 		return oneClass, nil
 	}
-	head, err := e.Head.Energy(s)
+	head, err := p.Head.Energy(s)
 	if err != nil {
 		return 0, err
 	}
-	return e.Rule.Fuse(e.Head.Standard(head), oneClass), nil
+	return rule.Fuse(p.Head.Standard(head), oneClass), nil
 }
 
-// What a file of an energy says about itself.
-const (
-	energyFormat     = "ensue-energy"
-	energyVersion    = "1"
-	energyFormatKey  = "format"
-	energyVersionKey = "version"
-	energyRuleKey    = "rule"
-)
+// Energy is a learned energy of the statistics of a window, in standard deviations of genuine windows: around 0 for those, larger for
+// what does not ensue. It is the mean of what its parts say, each of its own source: of few windows more can be learned about the numbers
+// of one source than about those of all at once. It is read only, so any number of goroutines may use it.
+type Energy struct {
+	Rule Rule
 
-// WriteEnergy writes an energy to a file. about is told in the file's metadata, beside what is needed to read it: what it was learned
-// from, which sources its statistics are of.
-func WriteEnergy(path string, e *Energy, about map[string]string) error {
-	file := nn.TensorFile{Metadata: map[string]string{
-		energyFormatKey: energyFormat, energyVersionKey: energyVersion, energyRuleKey: string(e.Rule),
-	}}
-	for key, value := range about {
-		if _, taken := file.Metadata[key]; taken {
-			return fmt.Errorf("writing the energy %s: %q is told by the energy itself", path, key)
+	parts []Part
+	// genuine are the moments of the energies of genuine windows, by rule.
+	genuine map[Rule]moment
+}
+
+type moment struct{ mean, scale float64 }
+
+// NewEnergy makes an energy of parts, whose statistics stand side by side in this order. genuine windows, none of them varied, settle its
+// scale. Without heads the only rule is RuleOneClass.
+func NewEnergy(parts []Part, rule Rule, genuine []Statistics) (*Energy, error) {
+	if len(genuine) == 0 || len(parts) == 0 {
+		return nil, fmt.Errorf("making an energy of %d parts: %w to settle its scale by: %d", len(parts), ErrTooFewWindows, len(genuine))
+	}
+	e := &Energy{Rule: rule, parts: parts, genuine: map[Rule]moment{}}
+	for _, possible := range e.rules() {
+		values := make([]float64, 0, len(genuine))
+		for _, s := range genuine {
+			value, err := e.raw(possible, s)
+			if err != nil {
+				return nil, fmt.Errorf("making an energy: %w", err)
+			}
+			values = append(values, value)
 		}
-		file.Metadata[key] = value
+		mean, scale := moments(values)
+		e.genuine[possible] = moment{mean, scale}
 	}
-	if e.Head != nil {
-		e.Head.Put(&file, "head.")
-	} else {
-		e.OneClass.Put(&file, "head.one_class.")
+	return e.WithRule(rule)
+}
+
+// rules are those that the parts allow.
+func (e *Energy) rules() []Rule {
+	for _, part := range e.parts {
+		if part.Head == nil {
+			return []Rule{RuleOneClass}
+		}
 	}
-	if err := file.Write(path); err != nil {
-		return fmt.Errorf("writing the energy %s: %w", path, err)
+	return Rules()
+}
+
+// WithRule is the energy by another rule of the same numbers.
+func (e *Energy) WithRule(rule Rule) (*Energy, error) {
+	if _, ok := e.genuine[rule]; !ok {
+		return nil, fmt.Errorf("the rule %s needs a head, and the energy has none: it was fitted for %s alone", rule, RuleOneClass)
+	}
+	return &Energy{Rule: rule, parts: e.parts, genuine: e.genuine}, nil
+}
+
+// Observed and Given are how many statistics the energy is of.
+func (e *Energy) size() (observed, given int) {
+	for _, part := range e.parts {
+		observed, given = observed+part.OneClass.observed, given+part.OneClass.given
+	}
+	return observed, given
+}
+
+// split calls do with the statistics of each part.
+func (e *Energy) split(s Statistics, do func(Part, Statistics) error) error {
+	if observed, given := e.size(); len(s.Observed) != observed || len(s.Given) != given {
+		return fmt.Errorf("judging a window by %d numbers given %d others: the energy was fitted to %d given %d, of other sources",
+			len(s.Observed), len(s.Given), observed, given)
+	}
+	for _, part := range e.parts {
+		own := Statistics{Observed: s.Observed[:part.OneClass.observed], Given: s.Given[:part.OneClass.given]}
+		if err := do(part, own); err != nil {
+			return err
+		}
+		s.Observed, s.Given = s.Observed[len(own.Observed):], s.Given[len(own.Given):]
 	}
 	return nil
 }
 
-// OpenEnergy reads what WriteEnergy wrote, and what it says about itself.
-func OpenEnergy(path string) (_ *Energy, about map[string]string, err error) {
-	s, err := nn.OpenSafetensors(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("opening the energy: %w", err)
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	e, err := ReadEnergy(s)
-	if err != nil {
-		return nil, nil, fmt.Errorf("opening the energy %s: %w", path, err)
-	}
-	return e, s.Metadata, nil
+// raw is the mean of the parts.
+func (e *Energy) raw(rule Rule, s Statistics) (float64, error) {
+	sum := 0.0
+	err := e.split(s, func(part Part, own Statistics) error {
+		energy, err := part.energy(rule, own)
+		sum += energy
+		return err
+	})
+	return sum / float64(len(e.parts)), err
 }
 
-// ReadEnergy reads an energy from tensors.
-func ReadEnergy(s *nn.Safetensors) (*Energy, error) {
-	if s.Metadata[energyFormatKey] != energyFormat || s.Metadata[energyVersionKey] != energyVersion {
-		return nil, fmt.Errorf("its format is %q version %q, not %s version %s",
-			s.Metadata[energyFormatKey], s.Metadata[energyVersionKey], energyFormat, energyVersion)
-	}
-	rule, err := ParseRule(s.Metadata[energyRuleKey])
-	if err != nil {
-		return nil, err
-	}
-	if _, ok := s.Info("head.genuine"); !ok && rule == RuleOneClass {
-		o, err := LoadOneClass(s, "head.one_class.")
-		if err != nil {
-			return nil, err
-		}
-		return &Energy{OneClass: o, Rule: rule}, nil
-	}
-	h, err := LoadHead(s, "head.")
-	if err != nil {
-		return nil, err
-	}
-	return &Energy{OneClass: h.OneClass(), Head: h, Rule: rule}, nil
+// Of is the energy of a window.
+func (e *Energy) Of(s Statistics) (float64, error) {
+	energy, err := e.raw(e.Rule, s)
+	of := e.genuine[e.Rule]
+	return (energy - of.mean) / of.scale, err
 }

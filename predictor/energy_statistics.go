@@ -19,12 +19,20 @@ import (
 //	           acceleration       |y_k - 2 y_(k-1) + y_(k-2)|
 //	           alignment          corr(y_k - x_4, p_k - x_4)
 //	           onset              corr(y_1 - x_4, x_4 - x_3), once
+//	           repetition         the smallest distance of the token steps of y_k to any of X, the mean of their logarithms
+//	           motion             of the token steps of Y, see below
 //	Given      step in X          |x_j - x_(j-1)|, j = 2, 3, 4
 //	           acceleration in X  |x_j - 2 x_(j-1) + x_(j-2)|, j = 3, 4
 //	           displacement       |p_k - x_4|
+//	           motion             of the token steps of X
 //
-// first as the mean over all places, then over the eighth of the places where most happens (the largest mean persistence error plus
-// mean step in X). Distances are told as log(d + 1e-3); correlations, over channels and places together and not centred, as they are.
+// Motion is six numbers of a row of token steps, those of X, or the last one of X and then those of Y: the mean distance of neighbours, of
+// those two apart, and of those half a window apart; the first (in X: the last) distance of neighbours, and the largest and the smallest.
+// Together they tell how fast and how evenly it moves; repetition tells what was shown before: a loop, a recording played back, a still.
+//
+// All are taken first as the mean over all places, then over the eighth of the places where most happens (the largest mean persistence
+// error plus mean step in X). Distances are told as log(d + 1e-3); correlations, over channels and places together and not centred, as they
+// are.
 type Statistics struct {
 	// Observed are StatisticsObserved numbers that Y decides, Given StatisticsGiven numbers that X and the expectation alone decide (but
 	// for the choice of the places where most happens).
@@ -37,8 +45,9 @@ const (
 	StatisticsGiven    = 2 * givenEach
 
 	statisticSteps = 4
-	observedEach   = 5*statisticSteps + 1
-	givenEach      = (statisticSteps - 1) + (statisticSteps - 2) + statisticSteps
+	motionNumbers  = 6
+	observedEach   = 5*statisticSteps + 1 + statisticSteps + motionNumbers
+	givenEach      = (statisticSteps - 1) + (statisticSteps - 2) + statisticSteps + motionNumbers
 	activeShare    = 8 // one place of so many
 	logFloor       = 1e-3
 )
@@ -64,9 +73,19 @@ const (
 
 // Gauge measures Statistics of tokens of one shape. It keeps its memory: one goroutine uses it at a time.
 type Gauge struct {
-	places, dim, group int
-	sums               [][placeNumbers]float64
-	order              []int
+	// steps are the token steps of X, and of Y; group of them are a step.
+	places, dim, steps, group int
+
+	sums [][placeNumbers]float64
+	// pairs are the token steps, those of X and then those of Y, whose distance is wanted; at tells where in pairs two of them are, -1 for
+	// none; apart are their distances summed over the channels, for each place one after another.
+	pairs [][2]int
+	at    [][]int
+	apart []float32
+
+	order     []int
+	total     []float64 // of apart over some places
+	neighbour []float64 // the logarithms of the distances of neighbours
 }
 
 // NewGauge makes a gauge for windows of steps token steps, X and Y each, of places tokens with dim channels. steps must be a multiple
@@ -76,14 +95,48 @@ func NewGauge(steps, places, dim int) (*Gauge, error) {
 		return nil, fmt.Errorf("measuring windows of %d steps of %d tokens with %d channels: the steps must be a multiple of %d",
 			steps, places, dim, statisticSteps)
 	}
-	return &Gauge{
-		places: places, dim: dim, group: steps / statisticSteps,
-		sums: make([][placeNumbers]float64, places), order: make([]int, places),
-	}, nil
+	g := &Gauge{
+		places: places, dim: dim, steps: steps, group: steps / statisticSteps,
+		sums: make([][placeNumbers]float64, places), order: make([]int, places), neighbour: make([]float64, 0, steps),
+	}
+	g.pair()
+	g.apart, g.total = make([]float32, places*len(g.pairs)), make([]float64, len(g.pairs))
+	return g, nil
 }
 
+// pair lists the distances that are wanted: of every token step of Y to every one of X, and within both of those that lags are apart.
+func (g *Gauge) pair() {
+	g.at = make([][]int, 2*g.steps)
+	for i := range g.at {
+		g.at[i] = make([]int, 2*g.steps)
+		for k := range g.at[i] {
+			g.at[i][k] = -1
+		}
+	}
+	add := func(earlier, later int) {
+		if g.at[later][earlier] < 0 {
+			g.at[later][earlier] = len(g.pairs)
+			g.pairs = append(g.pairs, [2]int{earlier, later})
+		}
+	}
+	for y := range g.steps {
+		for x := range g.steps {
+			add(x, g.steps+y)
+		}
+	}
+	for _, lag := range append(g.lags(), g.group) {
+		for i := range g.steps - lag {
+			add(i, i+lag)
+			add(g.steps+i, g.steps+i+lag)
+		}
+	}
+}
+
+// lags are how far apart the token steps are whose distances tell of motion.
+func (g *Gauge) lags() []int { return []int{1, 2, g.steps / 2} }
+
 // Values is how many values x, y and expected have each: [steps, places, dim].
-func (g *Gauge) Values() int { return statisticSteps * g.group * g.places * g.dim }
+func (g *Gauge) Values() int { return g.steps * g.places * g.dim }
 
 // Measure is the statistics of y after x, where expected was expected; all [steps, places, dim]. The result is new memory.
 func (g *Gauge) Measure(x, y, expected []float32) (Statistics, error) {
@@ -92,6 +145,7 @@ func (g *Gauge) Measure(x, y, expected []float32) (Statistics, error) {
 			len(x), len(y), len(expected), n)
 	}
 	clear(g.sums)
+	g.compare(x, y)
 	for k := range statisticSteps {
 		for i := range g.group {
 			g.add(k, i, x, y, expected)
@@ -100,6 +154,35 @@ func (g *Gauge) Measure(x, y, expected []float32) (Statistics, error) {
 	s := Statistics{Observed: make([]float64, 0, StatisticsObserved), Given: make([]float64, 0, StatisticsGiven)}
 	s = g.tell(s, g.rank())
 	return g.tell(s, g.order[:max(1, g.places/activeShare)]), nil
+}
+
+// compare measures the distances of pairs, and sums those that steps are made of.
+func (g *Gauge) compare(x, y []float32) {
+	n := g.places * g.dim
+	token := func(step, place int) []float32 {
+		z := x
+		if step >= g.steps {
+			z, step = y, step-g.steps
+		}
+		return z[step*n+place*g.dim:][:g.dim]
+	}
+	for place := range g.places {
+		apart := g.apart[place*len(g.pairs):][:len(g.pairs)]
+		for i, pair := range g.pairs {
+			apart[i] = sumApart(token(pair[0], place), token(pair[1], place))
+		}
+		s := &g.sums[place]
+		for k := range statisticSteps {
+			for i := range g.group {
+				now := g.steps + k*g.group + i
+				s[sumPersistence+k] += float64(apart[g.at[now][g.steps-g.group+i]])
+				s[sumStep+k] += float64(apart[g.at[now][now-g.group]])
+				if k > 0 {
+					s[sumStepX+k-1] += float64(apart[g.at[k*g.group+i][(k-1)*g.group+i]])
+				}
+			}
+		}
+	}
 }
 
 // add adds token step i of step k, of every place.
@@ -120,9 +203,6 @@ func (g *Gauge) add(k, i int, x, y, expected []float32) {
 	if k == 0 {
 		g.addOnset(now, last, at(x, statisticSteps-2))
 	}
-	if k > 0 {
-		g.addDistance(sumStepX+k-1, at(x, k), at(x, k-1))
-	}
 	if k > 1 {
 		g.addAcceleration(sumAccelerateX+k-2, at(x, k), at(x, k-1), at(x, k-2))
 	}
@@ -133,12 +213,10 @@ func (g *Gauge) addObserved(k int, now, before, beforeThat, last, expected []flo
 		from := place * g.dim
 		y, b, bb := now[from:from+g.dim], before[from:from+g.dim], beforeThat[from:from+g.dim]
 		l, p := last[from:from+g.dim], expected[from:from+g.dim]
-		var err, persistence, step, acceleration, displacement, dot, moved, wanted float32
+		var err, acceleration, displacement, dot, moved, wanted float32
 		for c, value := range y {
 			gone, ahead := value-l[c], p[c]-l[c]
 			err += abs(p[c] - value)
-			persistence += abs(gone)
-			step += abs(value - b[c])
 			acceleration += abs(value - 2*b[c] + bb[c])
 			displacement += abs(ahead)
 			dot += gone * ahead
@@ -147,8 +225,6 @@ func (g *Gauge) addObserved(k int, now, before, beforeThat, last, expected []flo
 		}
 		s := &g.sums[place]
 		s[sumError+k] += float64(err)
-		s[sumPersistence+k] += float64(persistence)
-		s[sumStep+k] += float64(step)
 		s[sumAcceleration+k] += float64(acceleration)
 		s[sumDisplacement+k] += float64(displacement)
 		s[sumDot+k] += float64(dot)
@@ -170,17 +246,6 @@ func (g *Gauge) addOnset(now, last, before []float32) {
 		}
 		g.sums[place][sumOnset] += float64(onset)
 		g.sums[place][sumLastStep] += float64(step)
-	}
-}
-
-func (g *Gauge) addDistance(number int, a, b []float32) {
-	for place := range g.sums {
-		from, sum := place*g.dim, float32(0)
-		other := b[from : from+g.dim]
-		for c, value := range a[from : from+g.dim] {
-			sum += abs(value - other[c])
-		}
-		g.sums[place][number] += float64(sum)
 	}
 }
 
@@ -227,9 +292,13 @@ func (g *Gauge) rank() []int {
 // tell appends the statistics over some places.
 func (g *Gauge) tell(s Statistics, places []int) Statistics {
 	var total [placeNumbers]float64
+	clear(g.total)
 	for _, place := range places {
 		for i, sum := range g.sums[place] {
 			total[i] += sum
+		}
+		for i, sum := range g.apart[place*len(g.pairs):][:len(g.pairs)] {
+			g.total[i] += float64(sum)
 		}
 	}
 	count := float64(len(places) * g.group * g.dim)
@@ -244,7 +313,45 @@ func (g *Gauge) tell(s Statistics, places []int) Statistics {
 	for i := sumStepX; i < distances; i++ {
 		s.Given = append(s.Given, level(i))
 	}
+	each := float64(len(places) * g.dim) // values of a pair
+	s.Observed = g.tellRepetition(s.Observed, each)
+	s.Observed = g.tellMotion(s.Observed, g.steps-1, 2*g.steps, g.steps, each)
+	s.Given = g.tellMotion(s.Given, 0, g.steps, g.steps-1, each)
 	return s
+}
+
+// tellRepetition appends how near the token steps of each step of Y come to any of X.
+func (g *Gauge) tellRepetition(to []float64, each float64) []float64 {
+	for k := range statisticSteps {
+		sum := 0.0
+		for i := range g.group {
+			nearest := math.Inf(1)
+			for x := range g.steps {
+				nearest = min(nearest, g.total[g.at[g.steps+k*g.group+i][x]])
+			}
+			sum += math.Log(nearest/each + logFloor)
+		}
+		to = append(to, sum/float64(g.group))
+	}
+	return to
+}
+
+// tellMotion appends how the token steps [from, end) move; edge is the later one of the neighbours at the border of X and Y, or nearest to
+// it.
+func (g *Gauge) tellMotion(to []float64, from, end, edge int, each float64) []float64 {
+	for _, lag := range g.lags() {
+		sum, count := 0.0, 0.0
+		for i := from + lag; i < end; i++ {
+			sum += g.total[g.at[i][i-lag]]
+			count++
+		}
+		to = append(to, math.Log(sum/count/each+logFloor))
+	}
+	g.neighbour = g.neighbour[:0]
+	for i := from + 1; i < end; i++ {
+		g.neighbour = append(g.neighbour, math.Log(g.total[g.at[i][i-1]]/each+logFloor))
+	}
+	return append(to, g.neighbour[edge-from-1], slices.Max(g.neighbour), slices.Min(g.neighbour))
 }
 
 // correlation of two vectors with this product and these squared lengths; nothing correlates with what does not move.
@@ -263,4 +370,21 @@ func Join(parts ...Statistics) Statistics {
 		joined.Given = append(joined.Given, part.Given...)
 	}
 	return joined
+}
+
+// sumApart is the sum of the absolute differences. Four sums side by side, so that one need not wait for the other.
+func sumApart(a, b []float32) float32 {
+	b = b[:len(a)]
+	var sums [4]float32
+	i := 0
+	for ; i+4 <= len(a); i += 4 {
+		sums[0] += abs(a[i] - b[i])
+		sums[1] += abs(a[i+1] - b[i+1])
+		sums[2] += abs(a[i+2] - b[i+2])
+		sums[3] += abs(a[i+3] - b[i+3])
+	}
+	for ; i < len(a); i++ {
+		sums[0] += abs(a[i] - b[i])
+	}
+	return sums[0] + sums[1] + (sums[2] + sums[3])
 }

@@ -11,8 +11,8 @@ import (
 
 // The order of a half of Statistics.Observed, and of Statistics.Given.
 const (
-	atError, atPersistence, atStep, atAcceleration, atAlignment, atOnset = 0, 4, 8, 12, 16, 20
-	atStepX, atAccelerationX, atDisplacement                             = 0, 3, 5
+	atError, atPersistence, atStep, atAcceleration, atAlignment, atOnset, atRepetition, atMotion = 0, 4, 8, 12, 16, 20, 21, 25
+	atStepX, atAccelerationX, atDisplacement, atMotionX                                          = 0, 3, 5, 9
 )
 
 func measured(t *testing.T, steps, places, dim int, x, y, expected []float32) Statistics {
@@ -45,11 +45,17 @@ func TestStatisticsOfOnePlaceInClosedForm(t *testing.T) {
 		level(2), level(1), level(4), level(0), // step
 		level(1), level(3), level(5), level(4), // acceleration: 5-2·3+2, 4-2·5+3, 8-2·4+5, 8-2·8+4
 		1, 1, 1, 1, // alignment: one channel, the same sign
-		1, // onset
+		1,                                      // onset
+		level(2), level(1), level(5), level(5), // repetition
+		// Motion: steps 2, 1, 4, 0; of 3, 5, 4, 8, 8 those two apart are 1, 3, 4, twice.
+		level(7.0 / 4), level(8.0 / 3), level(8.0 / 3), level(2), level(4), level(0),
 	}
 	require.InDeltaSlice(t, want, s.Observed[:observedEach], 1e-6)
 	require.InDeltaSlice(t, want, s.Observed[observedEach:], 1e-6, "one place is the most active one")
-	given := []float64{level(1), level(1), level(1), level(0), level(0), level(1), level(2), level(3), level(4)}
+	given := []float64{
+		level(1), level(1), level(1), level(0), level(0), level(1), level(2), level(3), level(4),
+		level(1), level(2), level(2), level(1), level(1), level(1),
+	}
 	require.InDeltaSlice(t, given, s.Given[:givenEach], 1e-6)
 }
 
@@ -140,6 +146,68 @@ func TestStatisticsAreThoseOfTheirDefinition(t *testing.T) {
 				sum += meanAbs(expected(k, place), at(3, place)) / float64(len(chosen))
 			}
 			require.InDelta(t, math.Log(sum+1e-3), given[atDisplacement+k], 1e-5)
+		}
+	}
+}
+
+// TestRepetitionAndMotionAreOfTokenSteps: of random tokens, several token steps a step.
+func TestRepetitionAndMotionAreOfTokenSteps(t *testing.T) {
+	const steps, places, dim = 8, 16, 5
+	random := rand.New(rand.NewPCG(3, 4))
+	n := steps * places * dim
+	x, y := noisy(random, n), noisy(random, n)
+	s := measured(t, steps, places, dim, x, y, noisy(random, n))
+	all := append(slices.Clone(x), y...)
+	apart := func(a, b int) float64 { // over all places
+		var one, other []float64
+		for i := range places * dim {
+			one, other = append(one, float64(all[a*places*dim+i])), append(other, float64(all[b*places*dim+i]))
+		}
+		return meanAbs(one, other)
+	}
+	for k := range 4 {
+		sum := 0.0
+		for i := range 2 {
+			nearest := math.Inf(1)
+			for j := range steps {
+				nearest = min(nearest, apart(steps+2*k+i, j))
+			}
+			sum += math.Log(nearest+1e-3) / 2
+		}
+		require.InDelta(t, sum, s.Observed[atRepetition+k], 1e-5)
+	}
+	motion := func(from, end, edge int) []float64 {
+		var told, neighbours []float64
+		for _, lag := range []int{1, 2, 4} {
+			sum, count := 0.0, 0.0
+			for i := from + lag; i < end; i++ {
+				sum, count = sum+apart(i, i-lag), count+1
+			}
+			told = append(told, math.Log(sum/count+1e-3))
+		}
+		for i := from + 1; i < end; i++ {
+			neighbours = append(neighbours, math.Log(apart(i, i-1)+1e-3))
+		}
+		return append(told, math.Log(apart(edge, edge-1)+1e-3), slices.Max(neighbours), slices.Min(neighbours))
+	}
+	require.InDeltaSlice(t, motion(7, 16, 8), s.Observed[atMotion:observedEach], 1e-5)
+	require.InDeltaSlice(t, motion(0, 8, 7), s.Given[atMotionX:givenEach], 1e-5)
+}
+
+// TestWhatWasShownBeforeIsARepetition: X played backwards, and its last picture again and again.
+func TestWhatWasShownBeforeIsARepetition(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	const steps, places, dim = 8, 4, 3
+	x := noisy(random, steps*places*dim)
+	backwards, still := make([]float32, 0, len(x)), make([]float32, 0, len(x))
+	for i := range steps {
+		backwards = append(backwards, x[(steps-1-i)*places*dim:(steps-i)*places*dim]...)
+		still = append(still, x[(steps-1)*places*dim:]...)
+	}
+	for _, y := range [][]float32{backwards, still} {
+		s := measured(t, steps, places, dim, x, y, y)
+		for k := range 4 {
+			require.InDelta(t, math.Log(1e-3), s.Observed[atRepetition+k], 1e-6)
 		}
 	}
 }

@@ -21,11 +21,26 @@ func tinyRecurrent() model.Config {
 	return config
 }
 
+// tinyGlancing is the same with heads that see the last tokens, too, behind a wider layer.
+func tinyGlancing() model.Config {
+	config := tinyRecurrent()
+	config.Ensue.Recurrent.Glance, config.Ensue.Recurrent.Trunk = true, 5
+	return config
+}
+
 func TestTheRecurrentNetHasTheTensorsOfItsModel(t *testing.T) {
 	config := model.RecurrentConfig()
 	ps := nn.NewParameters(1)
 	NewRecurrentNet(ps, config)
 	require.Equal(t, 373_536+102_440, ps.Count())
+	requireTensors(t, config, ps)
+	ps = nn.NewParameters(1)
+	NewRecurrentNet(ps, tinyGlancing())
+	requireTensors(t, tinyGlancing(), ps)
+}
+
+func requireTensors(t *testing.T, config model.Config, ps *nn.Parameters) {
+	t.Helper()
 	var want, got []model.Tensor
 	for _, tensor := range config.Tensors() {
 		if name, ok := strings.CutPrefix(tensor.Name, "predictor."); ok {
@@ -98,21 +113,30 @@ func (r recurrentByHand) remember(h, tokens []float64) []float64 {
 	})
 }
 
-func (r recurrentByHand) expect(h, anchor []float64) (expected, scale []float64) {
+func (r recurrentByHand) expect(h, tokens, anchor []float64) (expected, scale []float64) {
 	n, d, heads, grid := r.config.Hidden, r.config.Dim, len(r.config.Ahead), r.config.Grid()
-	trunk := r.places(n, func(y, x, c int) float64 {
+	wide := r.config.TrunkWidth()
+	trunk := r.places(wide, func(y, x, c int) float64 {
 		v := r.conv("trunk", h, n, 3, c, y, x)
+		if r.config.Glance {
+			v += r.conv("glance", tokens, d, 3, c, y, x)
+		}
 		return 0.5 * v * (1 + math.Erf(v/math.Sqrt2))
 	})
 	expected = r.places(heads*d, func(y, x, c int) float64 {
-		keep := logistic(r.conv("keep", trunk, n, 1, c/d, y, x))
-		return keep*anchor[(y*grid+x)*d+c%d] + r.conv("change", trunk, n, 1, c, y, x)
+		keep := logistic(r.conv("keep", trunk, wide, 1, c/d, y, x))
+		return keep*anchor[(y*grid+x)*d+c%d] + r.conv("change", trunk, wide, 1, c, y, x)
 	})
-	return expected, r.places(heads, func(y, x, c int) float64 { return r.conv("scale", trunk, n, 1, c, y, x) })
+	return expected, r.places(heads, func(y, x, c int) float64 { return r.conv("scale", trunk, wide, 1, c, y, x) })
 }
 
 func TestTheRecurrentNetComputesItsFormulas(t *testing.T) {
-	config := tinyRecurrent()
+	t.Run("memory alone", func(t *testing.T) { testFormulas(t, tinyRecurrent()) })
+	t.Run("with a glance", func(t *testing.T) { testFormulas(t, tinyGlancing()) })
+}
+
+func testFormulas(t *testing.T, config model.Config) {
+	t.Helper()
 	ps := nn.NewParameters64(1)
 	net := NewRecurrentNet(ps, config)
 	for i, p := range ps.All() {
@@ -129,7 +153,7 @@ func TestTheRecurrentNetComputesItsFormulas(t *testing.T) {
 		h := before.Float64s()
 		for i := range steps {
 			h = byHand.remember(h, tokens.Float64s()[i*12:(i+1)*12])
-			expected, scale := byHand.expect(h, anchors.Float64s()[i*12:(i+1)*12])
+			expected, scale := byHand.expect(h, tokens.Float64s()[i*12:(i+1)*12], anchors.Float64s()[i*12:(i+1)*12])
 			require.InDeltaSlice(t, h, out.Memory.Float64s()[i*16:(i+1)*16], 1e-12)
 			require.InDeltaSlice(t, expected, out.Expected.Float64s()[i*24:(i+1)*24], 1e-12)
 			require.InDeltaSlice(t, scale, out.LogScale.Float64s()[i*8:(i+1)*8], 1e-12)
@@ -138,8 +162,14 @@ func TestTheRecurrentNetComputesItsFormulas(t *testing.T) {
 }
 
 func TestGradientsOfTheRecurrentNetAgreeWithFiniteDifferences(t *testing.T) {
+	t.Run("memory alone", func(t *testing.T) { testGradients(t, tinyRecurrent()) })
+	t.Run("with a glance", func(t *testing.T) { testGradients(t, tinyGlancing()) })
+}
+
+func testGradients(t *testing.T, config model.Config) {
+	t.Helper()
 	ps := nn.NewParameters64(1)
-	net := NewRecurrentNet(ps, tinyRecurrent())
+	net := NewRecurrentNet(ps, config)
 	for i, p := range ps.All() {
 		copy(p.Dense().Float64s(), nntest.Normals(uint64(i), p.Size()))
 	}

@@ -149,7 +149,16 @@ func TestTheNumberOfThreadsChangesNothingForRecurrent(t *testing.T) {
 
 // What the heads say is what the net says of the whole clip.
 func TestRecurrentExpectsWhatItsHeadsSay(t *testing.T) {
-	_, p := newRecurrent(t, model.RecurrentConfig())
+	glancing := model.RecurrentConfig()
+	glancing.Ensue.Recurrent.Glance, glancing.Ensue.Recurrent.Trunk = true, 160
+	for name, config := range map[string]model.Config{"memory alone": model.RecurrentConfig(), "with a glance": glancing} {
+		t.Run(name, func(t *testing.T) { testHeads(t, config) })
+	}
+}
+
+func testHeads(t *testing.T, config model.Config) {
+	t.Helper()
+	_, p := newRecurrent(t, config)
 	tokens := someTokens(9, 1)
 	memories := remembered(t, p, tokens)
 	var expected []float32

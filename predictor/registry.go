@@ -30,7 +30,7 @@ var constructors = map[string]func(encoder.Encoder) Predictor{
 // families is the table of those that are read from a model, by its family.
 var families = map[string]func(*model.Model, encoder.Encoder, *nn.Device) (Predictor, error){
 	model.FamilyVJEPA2: func(m *model.Model, enc encoder.Encoder, _ *nn.Device) (Predictor, error) {
-		own, ok := enc.(*encoder.VJEPA2)
+		own, ok := encoder.Unshrunk(enc).(*encoder.VJEPA2)
 		if !ok {
 			return nil, fmt.Errorf("the encoder %s is not the one of %s", enc.Info().Name, m.Where())
 		}
@@ -122,11 +122,19 @@ func Close(made Predictor) error {
 	return nil
 }
 
-// Model is how results name what they come from: "<encoder>+<predictor>@sha256:…". The digest covers all that determines their
-// energies: both models, the sampling rate, the context and the horizons; neither the calibration nor where results go.
-func Model(enc encoder.Info, predictor Info, decodeFPS float64, cfg Config) string {
+// EnergyInfo describes an energy that is not the distance: its name, and a digest over everything that determines it.
+type EnergyInfo struct{ Name, Digest string }
+
+// Model is how results name what they come from: "<encoder>+<predictor>@sha256:…", with "+<energy>" before the @ where it is not the
+// distance. The digest covers all that determines their energies: both models, the sampling rate, the context, the horizons and the energy;
+// neither the calibration nor where results go.
+func Model(enc encoder.Info, predictor Info, decodeFPS float64, cfg Config, energy EnergyInfo) string {
 	cfg = cfg.Default()
-	digest := encoder.Digest("model", "1", enc.Digest, predictor.Digest,
-		strconv.FormatFloat(decodeFPS, 'g', -1, 64), cfg.Context.String(), fmt.Sprint(cfg.Horizons))
-	return enc.Name + "+" + predictor.Name + "@" + digest
+	name, parts := enc.Name+"+"+predictor.Name, []string{
+		enc.Digest, predictor.Digest, strconv.FormatFloat(decodeFPS, 'g', -1, 64), cfg.Context.String(), fmt.Sprint(cfg.Horizons),
+	}
+	if energy.Name != "" {
+		name, parts = name+"+"+energy.Name, append(parts, energy.Name, energy.Digest)
+	}
+	return name + "@" + encoder.Digest("model", "1", parts...)
 }

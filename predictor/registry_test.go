@@ -77,18 +77,23 @@ func TestAnUnknownNameComesBackWithWhatWasMeant(t *testing.T) {
 
 func TestTheModelNamesAllThatDeterminesEnergiesAndNothingElse(t *testing.T) {
 	enc, pred := encoder.Info{Name: "pixels", Digest: "a"}, Info{Name: "linear", Digest: "b"}
-	base := Model(enc, pred, 8, Config{})
+	base := Model(enc, pred, 8, Config{}, EnergyInfo{})
 	require.Regexp(t, `^pixels\+linear@sha256:[0-9a-f]{64}$`, base)
-	require.Equal(t, base, Model(enc, pred, 8, Config{}.Default()))
-	require.Equal(t, base, Model(enc, pred, 8, Config{Map: true, Calibrate: CalibrateConfig{Warmup: 1, History: 99, FalseAlarmsPerDay: 5}}))
+	require.Equal(t, base, Model(enc, pred, 8, Config{}.Default(), EnergyInfo{}))
+	elsewhere := Config{Map: true, Calibrate: CalibrateConfig{Warmup: 1, History: 99, FalseAlarmsPerDay: 5}}
+	require.Equal(t, base, Model(enc, pred, 8, elsewhere, EnergyInfo{}))
 
 	others := []string{
-		Model(encoder.Info{Name: "pixels", Digest: "x"}, pred, 8, Config{}),
-		Model(enc, Info{Name: "linear", Digest: "x"}, 8, Config{}),
-		Model(enc, pred, 7.5, Config{}),
-		Model(enc, pred, 8, Config{Context: time.Second}),
-		Model(enc, pred, 8, Config{Horizons: []time.Duration{time.Second}}),
+		Model(encoder.Info{Name: "pixels", Digest: "x"}, pred, 8, Config{}, EnergyInfo{}),
+		Model(enc, Info{Name: "linear", Digest: "x"}, 8, Config{}, EnergyInfo{}),
+		Model(enc, pred, 7.5, Config{}, EnergyInfo{}),
+		Model(enc, pred, 8, Config{Context: time.Second}, EnergyInfo{}),
+		Model(enc, pred, 8, Config{Horizons: []time.Duration{time.Second}}, EnergyInfo{}),
+		Model(enc, pred, 8, Config{}, EnergyInfo{Name: "mix", Digest: "c"}),
+		Model(enc, pred, 8, Config{}, EnergyInfo{Name: "mix", Digest: "d"}),
+		Model(enc, pred, 8, Config{}, EnergyInfo{Name: "max", Digest: "c"}),
 	}
+	require.Regexp(t, `^pixels\+linear\+mix@sha256:`, others[len(others)-3])
 	for i, other := range others {
 		require.NotEqual(t, base, other, "%d", i)
 	}

@@ -23,10 +23,13 @@ type Scorer struct {
 	targeting   Targeting
 	remembering Remembering
 	batching    Batching
-	cfg         Config
-	alpha       float64
-	model       string
-	scratch     sync.Pool // of *scratch
+	// What energies are made by beside distances; at most one is not nil.
+	learned *LearnedEnergy
+	judging Judging
+	cfg     Config
+	alpha   float64
+	model   string
+	scratch sync.Pool // of *scratch
 }
 
 // scratch is memory for one call of Score.
@@ -44,8 +47,8 @@ func room(memory *[]float32, size int) []float32 {
 }
 
 // NewScorer makes the scorer of what predictor expects of the tokens of enc, decoded at decodeFPS frames per second. It fails
-// when cfg, with the defaults filled in, is not valid.
-func NewScorer(enc encoder.Info, predictor Predictor, cfg Config, decodeFPS float64) (*Scorer, error) {
+// when cfg, with the defaults filled in, is not valid. Which energy it is, options say, not cfg.
+func NewScorer(enc encoder.Info, predictor Predictor, cfg Config, decodeFPS float64, options ...ScorerOption) (*Scorer, error) {
 	cfg = cfg.Default()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("making a scorer: %w", err)
@@ -53,13 +56,31 @@ func NewScorer(enc encoder.Info, predictor Predictor, cfg Config, decodeFPS floa
 	info := predictor.Info()
 	s := &Scorer{
 		encoder: enc, predictor: predictor, frames: info.Frames, warmup: enc.Warmup + info.Warmup,
-		cfg: cfg, alpha: cfg.Alpha(), model: Model(enc, info, decodeFPS, cfg),
+		cfg: cfg, alpha: cfg.Alpha(),
 		scratch: sync.Pool{New: func() any { return new(scratch) }},
 	}
+	for _, option := range options {
+		option(s)
+	}
+	if s.learned != nil && s.learned.Side() > enc.Width {
+		return nil, fmt.Errorf("making a scorer: the energy wants frames of %d pixels, the encoder's have %d", s.learned.Side(), enc.Width)
+	}
+	s.model = Model(enc, info, decodeFPS, cfg, s.energy())
 	s.targeting, _ = predictor.(Targeting)
 	s.remembering, _ = predictor.(Remembering)
 	s.batching, _ = predictor.(Batching)
 	return s, nil
+}
+
+// energy is what the energy is, for Model; nothing for the distance.
+func (s *Scorer) energy() (e EnergyInfo) {
+	switch {
+	case s.learned != nil:
+		e = EnergyInfo{Name: string(s.learned.Rule()), Digest: s.learned.Digest()}
+	case s.judging != nil:
+		e = EnergyInfo{Name: EnergyVerifier, Digest: s.judging.Digest()}
+	}
+	return e
 }
 
 // Model is how results name what they come from; see the function Model.
@@ -67,7 +88,11 @@ func (s *Scorer) Model() string { return s.model }
 
 // NewState is the state of a stream that begins.
 func (s *Scorer) NewState() *State {
-	return &State{calibrator: NewRunning(s.cfg), torn: stream.ReasonFirst}
+	var calibrator Calibrator = newByDistance(s.cfg)
+	if s.learned != nil {
+		calibrator = newByLearned(s.cfg)
+	}
+	return &State{calibrator: calibrator, torn: stream.ReasonFirst}
 }
 
 // Needed is the oldest segment whose tokens are still part of the context: what invariant 3 holds the commit back for. Where there
@@ -93,6 +118,9 @@ func (s *Scorer) Score(
 		return s.follow(ctx, &State{calibrator: deaf{state.calibrator}, torn: stream.ReasonAlone}, segment, clip, tokens)
 	}
 	next := *state
+	if segment.Counted { // Invariant 7: the calibration that was restored knows its energies already.
+		next.calibrator = deaf{state.calibrator}
+	}
 	if segment.Gap {
 		next.Reset()
 	}
@@ -103,15 +131,34 @@ func (s *Scorer) Score(
 	}
 	result, err := s.follow(ctx, &next, segment, clip, tokens)
 	if err == nil {
+		next.calibrator = state.calibrator
 		*state = next
 	}
 	return result, err
 }
 
+// Skipped is the result on a segment that is not to be scored, for a reason that it tells. The state stays as it is: the next segment has
+// a gap before it.
+func (s *Scorer) Skipped(state *State, segment *stream.Segment, reason stream.Reason) *stream.Result {
+	if segment.ContextOnly {
+		return nil
+	}
+	start := segment.Start
+	if start.IsZero() {
+		start = state.last.extent.End
+	}
+	if start.IsZero() {
+		start = time.Unix(0, 0)
+	}
+	start = start.UTC()
+	extent := stream.Extent{Segment: segment.ID().String(), Start: start, End: start.Add(segment.Duration)}
+	return s.named(s.unscored(segment, extent, reason))
+}
+
 // deaf judges by the stream's past without becoming part of it.
 type deaf struct{ Calibrator }
 
-func (deaf) Observe(float64, time.Duration) {}
+func (deaf) Observe(Said, time.Duration) {}
 
 // check refuses what the encoder of this scorer cannot have made.
 func (s *Scorer) check(clip *stream.Clip, tokens *stream.Tokens) error {
@@ -159,7 +206,7 @@ func (s *Scorer) advance(
 	if err := s.remember(ctx, state, line, scratch); err != nil {
 		return err
 	}
-	begin := open(state, line, clip, result)
+	begin := s.open(state, line, clip, result)
 	read, err := s.read(ctx, line, begin, scratch)
 	if err != nil {
 		return err
@@ -192,7 +239,8 @@ func (s *Scorer) timeline(state *State, clip *stream.Clip, tokens *stream.Tokens
 		T: line.from + tokens.T, H: s.encoder.GridHeight, W: s.encoder.GridWidth, D: s.encoder.Dim,
 	}}
 	line.carried = carried(state, clip, tokens, line.framesPerStep)
-	if s.frames > 0 {
+	line.side = s.encoder.Width
+	if s.frames > 0 || s.learned != nil {
 		line.frames = append(line.frames, state.frames...)
 		for t := range clip.T {
 			line.frames = append(line.frames, clip.Frame(t))
@@ -242,29 +290,38 @@ func (s *Scorer) remember(ctx context.Context, state *State, line *timeline, scr
 // later one, and the frames that end it.
 func (s *Scorer) bounds(l layout) bounds {
 	per := s.encoder.FramesPerStep
-	b := bounds{steps: max(l.context, (s.frames+per-1)/per) + l.reach, memories: l.reach + 1, framesPerStep: per, warmup: s.warmup}
+	b := bounds{memories: l.reach + 1, framesPerStep: per, warmup: s.warmup, frames: s.rememberedFrames()}
 	if s.frames > 0 {
-		b.frames = l.reach*per + s.frames
+		b.frames = max(b.frames, l.reach*per+s.frames)
 	}
+	b.steps = max(l.context+l.reach, (b.frames+per-1)/per)
 	return b
 }
 
 // open finds the step at which the segment begins to be scored, and says by what past. It is the end of the timeline when the
 // segment cannot be scored.
-func open(state *State, line *timeline, clip *stream.Clip, result *stream.Result) int {
+func (s *Scorer) open(state *State, line *timeline, clip *stream.Clip, result *stream.Result) int {
 	own := line.tokens.T - line.from
 	switch {
 	case own == 0:
 		return line.tokens.T
 	case line.from > 0:
 		x := state.pieces[len(state.pieces)-1].extent
-		result.X, result.Reason = &x, ""
-		return line.from
+		result.X = &x
+		begin := s.measurable(line, line.from)
+		if begin < line.tokens.T {
+			result.Reason = ""
+		}
+		return begin
 	case own < 2:
 		result.Reason = state.torn
 		return line.tokens.T
 	}
-	begin := line.layout.alone(own)
+	begin := s.measurable(line, line.layout.alone(own))
+	if begin == line.tokens.T {
+		result.Reason = state.torn
+		return begin
+	}
 	x := result.Y
 	x.End = x.Start.Add(line.tokens.Spans[begin].Start - clip.Start)
 	result.X, result.Y.Start, result.Reason = &x, x.End, state.torn
@@ -274,8 +331,8 @@ func open(state *State, line *timeline, clip *stream.Clip, result *stream.Result
 // reading is what the predictor and the tokens say, before it is judged.
 type reading struct {
 	windows []stretch
-	// energies are the windows', tokens those of every token from the first window on.
-	energies []float64
+	// said is of the windows, tokens are the energies of every token from the first window on.
+	said     []Said
 	tokens   []float32
 	horizons []stream.Horizon
 	next     []stream.Next
@@ -331,13 +388,22 @@ func (s *Scorer) read(ctx context.Context, line *timeline, begin int, scratch *s
 		if c.lead == 0 {
 			out = read.tokens[(c.from-begin)*places : (c.to-begin)*places]
 		}
-		EnergyMap(expected, seen[(c.from-begin)*line.tokens.Step():], line.tokens.D, out)
+		if err := s.compare(ctx, line, c, seen[(c.from-begin)*line.tokens.Step():], expected, out); err != nil {
+			return err
+		}
 		if c.lead == 0 {
-			read.energies = append(read.energies, mean(out))
+			said, err := s.said(ctx, line, c.stretch, out)
+			if err != nil {
+				return err
+			}
+			read.said = append(read.said, said)
+			if err := finite(c, said.Energy); err != nil {
+				return err
+			}
 			out = out[:min(len(out), line.layout.bands[0].to*places)] // a window that a remainder has joined reaches further
 		}
 		bands[c.band].add(out)
-		return finite(c, out)
+		return finite(c, mean(out))
 	})
 	for i, band := range bands {
 		if band.count > 0 && !line.contextOnly {
@@ -358,8 +424,8 @@ func (b *band) add(energies []float32) {
 	b.total, b.count = b.total+sum(energies), b.count+len(energies)
 }
 
-func finite(c comparison, energies []float32) error {
-	if energy := mean(energies); math.IsNaN(energy) || math.IsInf(energy, 0) {
+func finite(c comparison, energy float64) error {
+	if math.IsNaN(energy) || math.IsInf(energy, 0) {
 		return stream.Fail("predict", "predict.not_finite", "scoring steps [%d, %d), expected %d steps before: the energy is %v",
 			c.from, c.to, c.lead, energy)
 	}
@@ -461,8 +527,8 @@ func pool(vectors []float32, dim int) []byte {
 // report writes the energies to the result.
 func (s *Scorer) report(read reading, line *timeline, result *stream.Result) {
 	energy := 0.0
-	for _, window := range read.energies {
-		energy += window / float64(len(read.energies))
+	for _, said := range read.said {
+		energy += said.Energy / float64(len(read.said))
 	}
 	result.Energy, result.Horizons = &energy, read.horizons
 	if s.cfg.Map {
@@ -476,29 +542,29 @@ func (s *Scorer) report(read reading, line *timeline, result *stream.Result) {
 func (s *Scorer) judge(calibrator Calibrator, read reading, line *timeline, result *stream.Result) {
 	result.Verdict = stream.WarmingUp
 	for i, window := range read.windows {
-		first, last, energy := line.tokens.Spans[window.from], line.tokens.Spans[window.to-1], read.energies[i]
+		first, last, energy := line.tokens.Spans[window.from], line.tokens.Spans[window.to-1], read.said[i].Energy
 		judged := stream.Window{Start: first.Start.Seconds(), Energy: energy}
-		judgement := calibrator.Judge(energy)
-		calibrator.Observe(energy, last.End-first.Start)
+		judgement := calibrator.Judge(read.said[i])
+		calibrator.Observe(read.said[i], last.End-first.Start)
 		if judgement.Warm {
 			judged.PValue = &judgement.PValue
 			if result.PValue == nil || judgement.PValue < *result.PValue {
 				result.PValue, result.Expected = &judgement.PValue, &judgement.Expected
-				result.Verdict = s.verdict(judgement, energy)
+				result.Verdict = s.verdict(judgement)
 			}
 		}
 		result.Windows = append(result.Windows, judged)
 	}
 }
 
-func (s *Scorer) verdict(judgement Judgement, energy float64) stream.Verdict {
+func (s *Scorer) verdict(judgement Judgement) stream.Verdict {
 	switch {
 	case judgement.PValue >= s.alpha:
 		return stream.Continues
-	case energy > judgement.Expected.Median:
-		return stream.Breaks
-	default:
+	case judgement.Calm:
 		return stream.Stalls
+	default:
+		return stream.Breaks
 	}
 }
 

@@ -578,7 +578,7 @@ func TestReadingAgainFromTheNeededSegmentRestoresTheContext(t *testing.T) {
 // Invariant 6.
 func TestTheStateDoesNotGrowWithTheStream(t *testing.T) {
 	size := func(s *State) int {
-		running := s.calibrator.(*Running)
+		running := s.calibrator.(byDistance)
 		bytes := cap(running.recent)*4 + cap(running.ordered)*4 + cap(s.tokens.Data)*4 + cap(s.tokens.Spans)*16 + cap(s.pieces)*64
 		for _, frame := range s.frames {
 			bytes += cap(frame)

@@ -156,6 +156,7 @@ type timeline struct {
 	// frames are the frames of the last steps and those carried, framesPerStep of them a step; the newest are the clip's own memory.
 	frames                 [][]byte
 	carried, framesPerStep int
+	side                   int // of the frames, in pixels
 	piece                  piece
 	// contextOnly says that nobody wants to know more than the windows.
 	contextOnly bool
