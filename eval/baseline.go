@@ -28,10 +28,14 @@ func PixelBaselines(side, horizon int) ([]*Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	live := ""
+	if side == ContinuationSide { // what a pipeline has
+		live = predictor.SourceFlow
+	}
 	return []*Source{
 		{Name: PixelPersistence, Encoder: patches, Predictor: predictor.NewPersistence()},
 		{Name: PixelLinear, Encoder: patches, Predictor: predictor.NewDamped(horizon)},
-		{Name: PixelFlow, Encoder: patches, Predictor: predictor.NewFlow(patches)},
+		{Name: PixelFlow, Encoder: patches, Predictor: predictor.NewFlow(patches), Live: live},
 	}, nil
 }
 

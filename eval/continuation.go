@@ -22,7 +22,9 @@ type Continuation struct {
 	Draws    int           `json:"bootstrap_draws"`
 	Scores   []ScoreResult `json:"scores"`
 	Maps     []MapResult   `json:"maps"`
-	kinds    []negatives.Kind
+	// Speeds are what sources and learned energies cost live; where no recording was long enough there are none.
+	Speeds []Speed `json:"speeds,omitempty"`
+	kinds  []negatives.Kind
 }
 
 // ScoreResult is what one score reached.
@@ -32,9 +34,13 @@ type ScoreResult struct {
 	NoNegatives bool `json:"no_negatives"`
 	LeftOut     bool `json:"left_out"`
 	// MeanAUROC and MeanPaired are plain means over the ten kinds.
-	MeanAUROC  Interval     `json:"mean_auroc"`
-	MeanPaired Interval     `json:"mean_paired"`
-	Kinds      []KindResult `json:"kinds"`
+	MeanAUROC  Interval `json:"mean_auroc"`
+	MeanPaired Interval `json:"mean_paired"`
+	// MeanZ and MeanAdapted are mean AUROCs of the energy against the other windows of the clip (see against).
+	MeanZ       Interval `json:"mean_z_auroc"`
+	MeanAdapted Interval `json:"mean_adapted_auroc"`
+
+	Kinds []KindResult `json:"kinds"`
 }
 
 // KindResult is what a score reached against one kind.
@@ -77,7 +83,11 @@ func NewContinuation(w *Windows, measured []Measured, sources []*Source, scores 
 		c.Scores = append(c.Scores, result)
 	}
 	for i, source := range sources {
-		c.Maps = append(c.Maps, mapOf(measured, source.Name, i, len(w.Recordings), seed))
+		c.Maps = append(c.Maps, mapOf(measured, source.Name, len(w.Recordings), seed, func(j []Judged) Found { return j[i].Found }))
+		if source.Verifier != nil {
+			c.Maps = append(c.Maps, mapOf(measured, source.Name+": verifier", len(w.Recordings), seed,
+				func(j []Judged) Found { return j[i].VerifierFound }))
+		}
 	}
 	return c, nil
 }
@@ -85,17 +95,19 @@ func NewContinuation(w *Windows, measured []Measured, sources []*Source, scores 
 // energies are those of one kind: of the genuine windows it could be made for, and of the negatives.
 type energies struct {
 	genuine, negative []float64
-	units             []int
+	units, windows    []int // of the recordings, and of what was measured
 	ranking           *Ranking
+	z, adapted        *against
 }
 
 func energiesOf(measured []Measured, score Score, kind negatives.Kind) (energies, error) {
 	var e energies
-	for _, m := range measured {
+	for i, m := range measured {
 		judged, ok := m.Negatives[kind]
 		if !ok {
 			continue
 		}
+		e.windows = append(e.windows, i)
 		genuine, err := score.energy(m.Genuine, kind)
 		if err != nil {
 			return e, err
@@ -107,7 +119,9 @@ func energiesOf(measured []Measured, score Score, kind negatives.Kind) (energies
 		e.genuine, e.negative, e.units = append(e.genuine, genuine), append(e.negative, negative), append(e.units, m.Unit)
 	}
 	e.ranking = NewRanking(e.genuine, e.negative)
-	return e, nil
+	all, err := newOwn(measured, score, kind)
+	e.z, e.adapted = all.against(&e, all.z), all.against(&e, all.adapted)
+	return e, err
 }
 
 func (c *Continuation) score(measured []Measured, score Score, units int, seed uint64) (ScoreResult, error) {
@@ -123,18 +137,23 @@ func (c *Continuation) score(measured []Measured, score Score, units int, seed u
 	var scratch []float64
 	intervals := Bootstrap(units, c.Draws, seed, func(weights []float64) []float64 {
 		aurocs, paired := make([]float64, len(all)), make([]float64, len(all))
+		z, adapted := make([]float64, len(all)), make([]float64, len(all))
 		for i, e := range all {
 			scratch = spread(weights, e.units, scratch)
 			aurocs[i], paired[i] = e.ranking.AUROC(scratch, scratch), Paired(e.genuine, e.negative, scratch)
+			z[i], adapted[i] = e.z.auroc(weights), e.adapted.auroc(weights)
 		}
-		return slices.Concat(aurocs, paired, []float64{meanDefined(aurocs[:ten]), meanDefined(paired[:ten])})
+		return slices.Concat(aurocs, paired, []float64{
+			meanDefined(aurocs[:ten]), meanDefined(paired[:ten]), meanDefined(z[:ten]), meanDefined(adapted[:ten]),
+		})
 	})
 	for i, kind := range c.kinds {
 		result.Kinds = append(result.Kinds, KindResult{
 			Kind: kind, N: len(all[i].genuine), AUROC: intervals[i], Paired: intervals[len(all)+i],
 		})
 	}
-	result.MeanAUROC, result.MeanPaired = intervals[2*len(all)], intervals[2*len(all)+1]
+	means := intervals[2*len(all):]
+	result.MeanAUROC, result.MeanPaired, result.MeanZ, result.MeanAdapted = means[0], means[1], means[2], means[3]
 	return result, nil
 }
 
@@ -143,12 +162,13 @@ func meanDefined(values []float64) float64 {
 	return mean(slices.DeleteFunc(slices.Clone(values), math.IsNaN)...)
 }
 
-func mapOf(measured []Measured, name string, source, units int, seed uint64) MapResult {
+func mapOf(measured []Measured, name string, units int, seed uint64, found func([]Judged) Found) MapResult {
 	var hits, cells []float64
 	var of []int
 	for _, m := range measured {
 		if judged, ok := m.Negatives[negatives.Splice]; ok {
-			hits, cells = append(hits, judged[source].Hit), append(cells, judged[source].Cells)
+			f := found(judged)
+			hits, cells = append(hits, f.Hit), append(cells, f.Cells)
 			of = append(of, m.Unit)
 		}
 	}

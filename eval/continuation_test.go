@@ -23,7 +23,7 @@ func judgedRaw(gap float64) []Measured {
 				m.Static = true
 				continue
 			}
-			m.Negatives[kind] = []Judged{{Raw: m.Genuine[0].Raw + gap, Hit: float64(i % 2), Cells: 0.75}}
+			m.Negatives[kind] = []Judged{{Raw: m.Genuine[0].Raw + gap, Found: Found{float64(i % 2), 0.75}}}
 		}
 		all = append(all, m)
 	}

@@ -21,10 +21,16 @@ type Judged struct {
 	Raw float64
 	// Statistics are what the learned energies work on; empty where a window's steps cannot be measured.
 	Statistics predictor.Statistics
-	// Hit says that the place with the largest energy lies in the spliced box, Cells how well the map tells the places inside (AUROC);
-	// of a splice only, else Cells is NaN.
-	Hit, Cells float64
+	// Found says how well the map finds the spliced box.
+	Found Found
+	// Verified is the energy that the source's verifier gives, VerifierFound how well its map finds the box; where there is one.
+	Verified      float64
+	VerifierFound Found
 }
+
+// Found says that the place with the largest energy lies in the spliced box, 1 or 0, and how well the map tells the places inside (AUROC);
+// of anything but a splice both are NaN.
+type Found struct{ Hit, Cells float64 }
 
 // Measured is what all sources say of a window: of the genuine Y and of each negative that could be made.
 type Measured struct {
@@ -145,14 +151,16 @@ func (e *expectation) judge(ctx context.Context, y negatives.Negative) (Judged, 
 	places := r.shape.Places()
 	energies := make([]float32, r.shape.T*places)
 	r.distances(energies)
-	perPlace := make([]float64, places)
-	judged := Judged{Hit: math.NaN(), Cells: math.NaN()}
-	for i, energy := range energies {
+	judged := Judged{Found: localise(energies, r.shape, y.Box, e.side)}
+	for _, energy := range energies {
 		judged.Raw += float64(energy) / float64(len(energies))
-		perPlace[i%places] += float64(energy)
 	}
-	if !y.Box.Empty() {
-		judged.Hit, judged.Cells = localise(perPlace, r.shape, y.Box, e.side)
+	if verifier := e.source.Verifier; verifier != nil {
+		x, came := stream.Tokens{Shape: r.shape, Data: r.x}, stream.Tokens{Shape: r.shape, Data: r.y}
+		if judged.Verified, energies, err = verifier.Judge(ctx, &x, &came, r.expected); err != nil {
+			return Judged{}, err
+		}
+		judged.VerifierFound = localise(energies, r.shape, y.Box, e.side)
 	}
 	if r.shape.T%4 != 0 {
 		return judged, nil
@@ -165,9 +173,16 @@ func (e *expectation) judge(ctx context.Context, y negatives.Negative) (Judged, 
 	return judged, err
 }
 
-// localise says whether the largest place of a map has its centre in the box (1 or 0), and how well the map tells the places whose
-// centres are inside from those outside.
-func localise(perPlace []float64, shape stream.Shape, box image.Rectangle, side int) (hit, cells float64) {
+// localise says whether the largest place of a map, its steps together, has its centre in the box, and how well the map tells the places
+// whose centres are inside from those outside.
+func localise(energies []float32, shape stream.Shape, box image.Rectangle, side int) Found {
+	if box.Empty() {
+		return Found{math.NaN(), math.NaN()}
+	}
+	perPlace := make([]float64, shape.Places())
+	for i, energy := range energies {
+		perPlace[i%len(perPlace)] += float64(energy)
+	}
 	var inside, outside []float64
 	best, bestInside := math.Inf(-1), false
 	for place, energy := range perPlace {
@@ -183,8 +198,9 @@ func localise(perPlace []float64, shape stream.Shape, box image.Rectangle, side 
 			best, bestInside = energy, within
 		}
 	}
+	found := Found{Cells: AUROC(outside, inside)}
 	if bestInside {
-		hit = 1
+		found.Hit = 1
 	}
-	return hit, AUROC(outside, inside)
+	return found
 }

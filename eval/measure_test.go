@@ -80,15 +80,16 @@ func TestParallelDoesEverythingOnceAndStopsAtAnError(t *testing.T) {
 func TestLocalisation(t *testing.T) {
 	shape := stream.Shape{H: 4, W: 4}
 	box := image.Rect(8, 8, 24, 24) // centres 12 and 20: the four places in the middle
-	energies := make([]float64, 16)
+	energies := make([]float32, 32) // two steps
+	shape.T = 2
 	energies[5] = 1
-	hit, cells := localise(energies, shape, box, 32)
-	require.InDelta(t, 1, hit, 0)
-	require.InDelta(t, (1+3*0.5)/4, cells, 1e-12) // one place above all, three level with those outside
-	energies[0] = 2
-	hit, cells = localise(energies, shape, box, 32)
-	require.InDelta(t, 0, hit, 0)
-	require.InDelta(t, (11.0/12+3*(11.0/24))/4, cells, 1e-12)
-	_, cells = localise(energies, shape, image.Rect(0, 0, 1, 1), 32)
-	require.True(t, math.IsNaN(cells), "no place has its centre in the box")
+	found := localise(energies, shape, box, 32)
+	require.InDelta(t, 1, found.Hit, 0)
+	require.InDelta(t, (1+3*0.5)/4, found.Cells, 1e-12) // one place above all, three level with those outside
+	energies[16] = 2                                    // in the second step, at place 0
+	found = localise(energies, shape, box, 32)
+	require.InDelta(t, 0, found.Hit, 0)
+	require.InDelta(t, (11.0/12+3*(11.0/24))/4, found.Cells, 1e-12)
+	require.True(t, math.IsNaN(localise(energies, shape, image.Rect(0, 0, 1, 1), 32).Cells), "no place has its centre in the box")
+	require.True(t, math.IsNaN(localise(energies, shape, image.Rectangle{}, 32).Hit), "there is no box")
 }

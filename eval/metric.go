@@ -111,6 +111,21 @@ func (i Interval) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]*float64{"value": number(i.Value), "low": number(i.Low), "high": number(i.High)})
 }
 
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (i *Interval) UnmarshalJSON(text []byte) error {
+	var numbers map[string]*float64
+	if err := json.Unmarshal(text, &numbers); err != nil {
+		return err
+	}
+	for name, to := range map[string]*float64{"value": &i.Value, "low": &i.Low, "high": &i.High} {
+		*to = math.NaN()
+		if value := numbers[name]; value != nil {
+			*to = *value
+		}
+	}
+	return nil
+}
+
 // Excludes says whether the whole interval lies on one side of x.
 func (i Interval) Excludes(x float64) bool { return i.Low > x || i.High < x }
 

@@ -18,6 +18,10 @@ import (
 // standardised at every place by footage without anomalies; the mean of the largest places; smoothed over time. It was chosen on dev by
 // the study it comes from; here nothing is chosen on labels.
 const (
+	// AnomalySide is the size that frames are taken at: no smaller than Ped2's own 360 by 240, so that nothing is lost. What a source looks at
+	// is shrunk to the size of its encoder.
+	AnomalySide = 360
+
 	anomalyHop    = 2
 	anomalyPlaces = 4
 	anomalySmooth = 4.0 // frames
@@ -91,7 +95,7 @@ type AnomalyResult struct {
 // MeasureAnomalies learns from normal recordings what is usual at every place, and judges the frames of labelled ones. Recordings are
 // taken at the protocol's rate (every frame at 10 fps); those without labels, or of another length, are refused.
 func MeasureAnomalies(
-	ctx context.Context, normal, test *Windows, labels Labels, sources []*Source, seed uint64, progress func(done, total int),
+	ctx context.Context, normal, test *Windows, labels Labels, judges []AnomalyJudge, seed uint64, progress func(done, total int),
 ) (*Anomalies, error) {
 	table := &Anomalies{Clips: len(test.Recordings), Normal: len(normal.Recordings), Draws: bootstrapDraws}
 	for _, r := range test.Recordings {
@@ -106,21 +110,30 @@ func MeasureAnomalies(
 			}
 		}
 	}
-	total, done := len(sources)*(len(normal.Recordings)+len(test.Recordings)), 0
-	for _, source := range sources {
-		scores, err := source.anomalies(ctx, normal, test, func(int, int) {
+	total, done := len(judges)*(len(normal.Recordings)+len(test.Recordings)), 0
+	for _, judge := range judges {
+		scores, err := judge.scores(ctx, normal, test, func(int, int) {
 			done++
 			if progress != nil {
 				progress(done, total)
 			}
 		})
 		if err != nil {
-			return nil, fmt.Errorf("judging frames with %s: %w", source.Name, err)
+			return nil, fmt.Errorf("judging frames with %s: %w", judge.name(), err)
 		}
-		table.Results = append(table.Results, AnomalyResult{Name: source.Name, AUROC: anomalyAUROC(test, labels, scores, seed)})
+		table.Results = append(table.Results, AnomalyResult{Name: judge.name(), AUROC: anomalyAUROC(test, labels, scores, seed)})
 	}
 	return table, nil
 }
+
+// AnomalyJudge says how odd every frame is. *Source and Motion do.
+type AnomalyJudge interface {
+	name() string
+	// scores are those of every frame of the tested recordings; what is usual is learned from the normal ones.
+	scores(ctx context.Context, normal, test *Windows, progress func(done, total int)) ([][]float64, error)
+}
+
+func (s *Source) name() string { return s.Name }
 
 func anomalyAUROC(test *Windows, labels Labels, scores [][]float64, seed uint64) Interval {
 	var normal, odd []float64
@@ -142,8 +155,8 @@ func anomalyAUROC(test *Windows, labels Labels, scores [][]float64, seed uint64)
 	})[0]
 }
 
-// anomalies are the scores of every frame of the tested recordings.
-func (s *Source) anomalies(ctx context.Context, normal, test *Windows, progress func(done, total int)) ([][]float64, error) {
+// scores standardises the prediction error at every place by normal footage.
+func (s *Source) scores(ctx context.Context, normal, test *Windows, progress func(done, total int)) ([][]float64, error) {
 	usual, err := s.frameMaps(ctx, normal, progress)
 	if err != nil {
 		return nil, err
@@ -165,17 +178,25 @@ func (s *Source) anomalies(ctx context.Context, normal, test *Windows, progress 
 	}
 	scores := make([][]float64, len(tested))
 	for i, maps := range tested {
-		for _, m := range maps {
-			z := make([]float64, places)
+		standard := make([][]float64, len(maps))
+		for frame, m := range maps {
 			for place, energy := range m {
-				z[place] = (energy - means[place]) / deviations[place]
+				standard[frame] = append(standard[frame], (energy-means[place])/deviations[place])
 			}
-			slices.Sort(z)
-			scores[i] = append(scores[i], mean(z[max(0, places-anomalyPlaces):]...))
 		}
-		scores[i] = smooth(scores[i], anomalySmooth)
+		scores[i] = frameScores(standard)
 	}
 	return scores, nil
+}
+
+// frameScores are the mean of the largest places of every frame's map, smoothed over time.
+func frameScores(maps [][]float64) []float64 {
+	scores := make([]float64, 0, len(maps))
+	for _, m := range maps {
+		sorted := slices.Sorted(slices.Values(m))
+		scores = append(scores, mean(sorted[max(0, len(sorted)-anomalyPlaces):]...))
+	}
+	return smooth(scores, anomalySmooth)
 }
 
 func meanDeviation(values []float64) (m, deviation float64) {

@@ -49,19 +49,21 @@ func TestAnomaliesAreFoundWhereThingsMoveOtherwise(t *testing.T) {
 	for i := 30; i < 50; i++ {
 		marks[i] = true
 	}
-	sources := []*Source{pixelSource(t, predictor.NewPersistence())}
+	judges := []AnomalyJudge{pixelSource(t, predictor.NewPersistence()), Motion{}}
 	calls := 0
-	table, err := MeasureAnomalies(t.Context(), normal, test, Labels{"test01": marks}, sources, 0, func(int, int) { calls++ })
+	table, err := MeasureAnomalies(t.Context(), normal, test, Labels{"test01": marks}, judges, 0, func(int, int) { calls++ })
 	require.NoError(t, err)
-	require.Equal(t, 3, calls)
+	require.Equal(t, 2*3, calls)
 	require.Equal(t, 20, table.Anomalous)
 	require.Greater(t, table.Results[0].AUROC.Value, 0.8)
+	require.Equal(t, MotionName, table.Results[1].Name)
+	require.Greater(t, table.Results[1].AUROC.Value, 0.8)
 	var text strings.Builder
 	require.NoError(t, table.WriteText(&text))
 	require.Contains(t, text.String(), "60 frames, 20 of them anomalous")
-	require.Len(t, table.Plot().Series, 1)
+	require.Len(t, table.Plot().Series, 2)
 
-	_, err = MeasureAnomalies(t.Context(), normal, test, Labels{"test01": marks[1:]}, sources, 0, nil)
+	_, err = MeasureAnomalies(t.Context(), normal, test, Labels{"test01": marks[1:]}, judges, 0, nil)
 	require.ErrorContains(t, err, "59")
 }
 

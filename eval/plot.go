@@ -82,6 +82,20 @@ func (a *Anomalies) Plot() Plot {
 	return p
 }
 
+// Plot shows what became of every objective.
+func (o *Objectives) Plot() Plot {
+	p := Plot{
+		Title: "Objectives with the same budget, 95 % intervals", Reference: 0.5,
+		Rows: []string{"one-class", "head", "violations of expectation", "permanence", "timing", "recall@1"},
+	}
+	for _, r := range o.Rows {
+		if r.Failed == "" {
+			p.Series = append(p.Series, Series{r.Name, []Interval{r.OneClass, r.Head, r.VOE, r.Permanence, r.Timing, r.Recall}})
+		}
+	}
+	return p
+}
+
 // The look of a plot, in pixels.
 const (
 	plotLeft, plotTop, plotWidth = 230, 50, 620

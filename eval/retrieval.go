@@ -33,6 +33,8 @@ type Retrieved struct {
 	Unit, Ahead int
 	// Predicted is the rank by distance to the predicted embedding, Last by distance to that of the last segment seen.
 	Predicted, Last int
+	// Energy is the distance of what was expected of the segment's last step to what came, Persistence that of the last step seen.
+	Energy, Persistence float64
 }
 
 // embedded are the embeddings of one recording, a segment of negatives.Length frames each, one after another.
@@ -40,6 +42,28 @@ type embedded struct {
 	seen []vector
 	// expected are, of each segment and each Ahead, what was expected of the segment that far ahead.
 	expected [][]vector
+	// steps are the last step of each segment, coming what was expected of that of each Ahead; dim is the width of their tokens.
+	steps  [][]float32
+	coming [][][]float32
+	dim    int
+}
+
+// energies are how far what was expected of the segment ahead is from what came, and how far the last step seen is.
+func (e *embedded) energies(segment, h, ahead int) (energy, persistence float64) {
+	came := e.steps[segment+ahead]
+	distances := make([]float32, len(came)/e.dim)
+	predictor.EnergyMap(e.coming[segment][h], came, e.dim, distances)
+	energy = mean32(distances)
+	predictor.EnergyMap(e.steps[segment], came, e.dim, distances)
+	return energy, mean32(distances)
+}
+
+func mean32(values []float32) float64 {
+	sum := 0.0
+	for _, value := range values {
+		sum += float64(value)
+	}
+	return sum / float64(len(values))
 }
 
 // vector is an embedding: the mean over steps and places of tokens.
@@ -69,14 +93,15 @@ func MeasureRetrieval(ctx context.Context, w *Windows, source *Source, config Re
 		segment := window.Start / negatives.Length // X; windows begin where segments do
 		for h, ahead := range config.Ahead {
 			random := rand.New(rand.NewPCG(config.Seed, uint64(i*len(config.Ahead)+h)))
-			mine := all[window.Recording]
+			mine := &all[window.Recording]
 			if segment+ahead >= len(mine.seen) || segment >= len(mine.expected) {
 				continue
 			}
 			gallery := others(random, all, window.Recording, segment, segment+ahead, config.Gallery-1)
 			truth := mine.seen[segment+ahead]
+			energy, persistence := mine.energies(segment, h, ahead)
 			found = append(found, Retrieved{
-				Unit: window.Recording, Ahead: ahead,
+				Energy: energy, Persistence: persistence, Unit: window.Recording, Ahead: ahead,
 				Predicted: rank(mine.expected[segment][h], truth, gallery), Last: rank(mine.seen[segment], truth, gallery),
 			})
 		}
@@ -139,28 +164,26 @@ func (s *Source) embed(ctx context.Context, r *Recording, side int, ahead []int)
 			clip.Times[i] += clip.Step * time.Duration(begin)
 		}
 		clip.Start, clip.End = clip.Start+clip.Step*time.Duration(begin), clip.End+clip.Step*time.Duration(begin)
-		seen, expected, err := s.segment(ctx, clip, state, &memory, ahead)
-		if err != nil {
+		if err := s.segment(ctx, clip, state, &memory, ahead, &e); err != nil {
 			return e, err
 		}
-		e.seen, e.expected = append(e.seen, seen), append(e.expected, expected)
 	}
 	return e, nil
 }
 
 // segment embeds the next segment of a stream, and what is expected of those ahead of it.
 func (s *Source) segment(
-	ctx context.Context, clip *stream.Clip, state encoder.State, memory *[]float32, ahead []int,
-) (seen vector, expected []vector, err error) {
+	ctx context.Context, clip *stream.Clip, state encoder.State, memory *[]float32, ahead []int, e *embedded,
+) error {
 	tokens, err := s.Encoder.Encode(ctx, clip, state)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	past := predictor.Past{Tokens: tokens, Frames: lastFrames(clip, clip.T, s.Predictor.Info().Frames)}
 	if remembering, ok := s.Predictor.(predictor.Remembering); ok {
 		all := make([]float32, tokens.T*remembering.Memory())
 		if err := remembering.Remember(ctx, tokens, *memory, all); err != nil {
-			return nil, nil, err
+			return err
 		}
 		*memory = all[len(all)-remembering.Memory():]
 		past.Memory = *memory
@@ -169,17 +192,21 @@ func (s *Source) segment(
 	if targeting, ok := s.Predictor.(predictor.Targeting); ok {
 		targets = make([]float32, tokens.Len())
 		if err := targeting.Target(ctx, tokens, 0, targets); err != nil {
-			return nil, nil, err
+			return err
 		}
 	}
-	room := make([]float32, tokens.Len())
+	var expected []vector
+	var coming [][]float32
+	room, last := make([]float32, tokens.Len()), (tokens.T-1)*tokens.Step()
 	for _, a := range ahead {
 		if err := s.Predictor.Expect(ctx, past, (a-1)*tokens.T, tokens.T, room); err != nil {
-			return nil, nil, err
+			return err
 		}
-		expected = append(expected, pool(room, tokens.D))
+		expected, coming = append(expected, pool(room, tokens.D)), append(coming, slices.Clone(room[last:]))
 	}
-	return pool(targets, tokens.D), expected, nil
+	e.seen, e.expected, e.dim = append(e.seen, pool(targets, tokens.D)), append(e.expected, expected), tokens.D
+	e.steps, e.coming = append(e.steps, slices.Clone(targets[last:])), append(e.coming, coming)
+	return nil
 }
 
 // pool is the mean of vectors of dim channels.
@@ -214,34 +241,83 @@ type RetrievalResult struct {
 	Last5   Interval `json:"last_recall_5"`
 	Gain1   Interval `json:"gain_1"`
 	Gain5   Interval `json:"gain_5"`
+	// Energy is the mean distance of what was expected exactly so many seconds ahead to what came, as a share of that of the last step seen.
+	Energy Interval `json:"energy_over_persistence"`
+	// Behind1 and Behind5 are by how much the first source of the table is better by the predicted embedding; nil for itself.
+	Behind1 *Interval `json:"first_minus_this_1,omitempty"`
+	Behind5 *Interval `json:"first_minus_this_5,omitempty"`
 }
 
-// NewRetrieval makes the table of what sources found. Intervals are of the recordings.
-func NewRetrieval(config RetrievalConfig, names []string, found [][]Retrieved, recordings int, seed uint64) *Retrieval {
+// NewRetrieval makes the table of what sources found. A source is there in one or several versions (trained from other seeds): what is told
+// of it is their mean, and versions are drawn like recordings. Intervals are of the recordings.
+func NewRetrieval(config RetrievalConfig, names []string, found [][][]Retrieved, recordings int, seed uint64) *Retrieval {
 	table := &Retrieval{Gallery: config.Gallery, Draws: bootstrapDraws}
-	for i, name := range names {
-		for _, ahead := range config.Ahead {
-			mine := slices.DeleteFunc(slices.Clone(found[i]), func(r Retrieved) bool { return r.Ahead != ahead })
-			table.Results = append(table.Results, retrievalResult(name, ahead, mine, recordings, seed))
-		}
+	for _, ahead := range config.Ahead {
+		table.add(names, retrievedAt(found, ahead), ahead, recordings, seed)
 	}
+	slices.SortStableFunc(table.Results, func(a, b RetrievalResult) int { return slices.Index(names, a.Name) - slices.Index(names, b.Name) })
 	return table
 }
 
-func retrievalResult(name string, ahead int, found []Retrieved, recordings int, seed uint64) RetrievalResult {
-	var predicted, last, units []int
-	for _, r := range found {
-		predicted, last, units = append(predicted, r.Predicted), append(last, r.Last), append(units, r.Unit)
+// retrievedAt is what was found at one distance.
+func retrievedAt(found [][][]Retrieved, ahead int) [][][]Retrieved {
+	at := make([][][]Retrieved, len(found))
+	for i, versions := range found {
+		for _, v := range versions {
+			at[i] = append(at[i], slices.DeleteFunc(slices.Clone(v), func(r Retrieved) bool { return r.Ahead != ahead }))
+		}
 	}
-	var scratch []float64
-	v := Bootstrap(recordings, bootstrapDraws, seed, func(weights []float64) []float64 {
-		scratch = spread(weights, units, scratch)
-		p1, p5 := RecallAt(1, predicted, scratch), RecallAt(5, predicted, scratch)
-		l1, l5 := RecallAt(1, last, scratch), RecallAt(5, last, scratch)
-		return []float64{p1, p5, l1, l5, p1 - l1, p5 - l5}
+	return at
+}
+
+// retrievalNumbers is how many numbers are told of a source: those of Retrieved.numbers.
+const retrievalNumbers = 7
+
+// add makes the rows of one distance, of all sources at once: their recordings are drawn together.
+func (r *Retrieval) add(names []string, found [][][]Retrieved, ahead, recordings int, seed uint64) {
+	drawn := newVersions(seed)
+	intervals := Bootstrap(recordings, bootstrapDraws, seed, func(weights []float64) []float64 {
+		var values []float64
+		for _, versions := range found {
+			all := make([]float64, retrievalNumbers)
+			for i, share := range drawn.draw(len(versions)) {
+				if share > 0 {
+					addScaled(all, numbersOf(versions[i], weights), share)
+				}
+			}
+			values = append(values, all...)
+		}
+		drawn.next()
+		for i := 1; i < len(found); i++ {
+			at := i * retrievalNumbers
+			values = append(values, values[0]-values[at], values[1]-values[at+1])
+		}
+		return values
 	})
-	return RetrievalResult{
-		Name: name, Ahead: ahead, N: len(found),
-		Recall1: v[0], Recall5: v[1], Last1: v[2], Last5: v[3], Gain1: v[4], Gain5: v[5],
+	over := intervals[len(names)*retrievalNumbers:]
+	for i, name := range names {
+		v := intervals[i*retrievalNumbers:]
+		result := RetrievalResult{
+			Name: name, Ahead: ahead, N: len(found[i][0]),
+			Recall1: v[0], Recall5: v[1], Last1: v[2], Last5: v[3], Gain1: v[4], Gain5: v[5], Energy: v[6],
+		}
+		if i > 0 {
+			result.Behind1, result.Behind5 = &over[2*i-2], &over[2*i-1]
+		}
+		r.Results = append(r.Results, result)
 	}
+}
+
+// numbersOf are the recalls at 1 and 5 by the predicted embedding, by the last one, their differences, and energy over persistence.
+func numbersOf(found []Retrieved, weights []float64) []float64 {
+	var predicted, last []int
+	var scratch []float64
+	energy, persistence := 0.0, 0.0
+	for _, r := range found {
+		predicted, last, scratch = append(predicted, r.Predicted), append(last, r.Last), append(scratch, weights[r.Unit])
+		energy, persistence = energy+weights[r.Unit]*r.Energy, persistence+weights[r.Unit]*r.Persistence
+	}
+	p1, p5 := RecallAt(1, predicted, scratch), RecallAt(5, predicted, scratch)
+	l1, l5 := RecallAt(1, last, scratch), RecallAt(5, last, scratch)
+	return []float64{p1, p5, l1, l5, p1 - l1, p5 - l5, energy / persistence}
 }

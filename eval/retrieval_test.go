@@ -62,8 +62,11 @@ func TestRetrievalFindsWhatIsPredicted(t *testing.T) {
 	require.Equal(t, moving, count[1])
 	require.Less(t, count[2], moving, "the last windows have nothing two segments ahead")
 
-	table := NewRetrieval(config, []string{"pixels"}, [][]Retrieved{found}, len(w.Recordings), 0)
-	require.Len(t, table.Results, 2)
+	table := NewRetrieval(config, []string{"pixels", "again"}, [][][]Retrieved{{found}, {again}}, len(w.Recordings), 0)
+	require.Len(t, table.Results, 4)
+	require.Nil(t, table.Results[0].Behind1)
+	require.Equal(t, Interval{}, *table.Results[2].Behind5, "the same found the same")
+	require.InDelta(t, 1, table.Results[0].Energy.Value, 1e-6, "persistence predicts persistence")
 	require.Greater(t, table.Results[0].Last5.Value, 0.3, "scenes differ more than their segments")
 	var text strings.Builder
 	require.NoError(t, table.WriteText(&text))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ensue-video/ensue/eval/negatives"
 	"github.com/ensue-video/ensue/nn"
@@ -35,6 +36,23 @@ type Learned struct {
 	Name    string
 	Sources []string
 	*Energies
+}
+
+// Energy is the energy by a rule, and what its file says: false where a pipeline has not all of its sources.
+func (l Learned) Energy(rule predictor.Rule, sources []*Source, note string) (*predictor.Energy, predictor.EnergyAbout, bool) {
+	about := predictor.EnergyAbout{Note: note}
+	for _, at := range l.Energies.Sources {
+		source := sources[at]
+		if source.Live == "" {
+			return nil, about, false
+		}
+		about.Sources = append(about.Sources, source.Live)
+		if source.Live == predictor.SourceModel {
+			about.Model = source.Model
+		}
+	}
+	energy, err := l.Fused.WithRule(rule)
+	return energy, about, err == nil
 }
 
 // Learn fits the energies of every combination on footage.
@@ -76,11 +94,44 @@ func (s *ContinuationSuite) Judge(ctx context.Context, footage *train.Footage, l
 	var scores []Score
 	for i, source := range s.Sources {
 		scores = append(scores, Raw(source.Name, i))
+		if source.Verifier != nil {
+			scores = append(scores, Verified(source.Name, i))
+		}
 	}
 	for _, l := range learned {
 		scores = append(scores, l.Scores(l.Name)...)
 	}
-	return NewContinuation(w, measured, s.Sources, scores, s.Seed)
+	table, err := NewContinuation(w, measured, s.Sources, scores, s.Seed)
+	if err != nil || !w.longEnough() {
+		return table, err
+	}
+	table.Speeds, err = s.speeds(ctx, w, measured, learned)
+	return table, err
+}
+
+// speeds are what the sources cost live, then what learned energies do: that of their sources and of scoring.
+func (s *ContinuationSuite) speeds(ctx context.Context, w *Windows, measured []Measured, learned []Learned) ([]Speed, error) {
+	costs := make([]time.Duration, len(s.Sources))
+	var speeds []Speed
+	for i, source := range s.Sources {
+		var err error
+		if costs[i], err = source.MeasureSpeed(ctx, w); err != nil {
+			return nil, err
+		}
+		speeds = append(speeds, newSpeed(source.Name, costs[i]))
+		s.tell("speed")(i+1, len(s.Sources))
+	}
+	for _, l := range learned {
+		cost, err := l.scoring(measured)
+		if err != nil {
+			return nil, fmt.Errorf("measuring the speed of %s: %w", l.Name, err)
+		}
+		for _, source := range l.Energies.Sources {
+			cost += costs[source]
+		}
+		speeds = append(speeds, newSpeed(l.Name+": energy", cost))
+	}
+	return speeds, nil
 }
 
 // needed are the sources that any combination uses.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ensue-video/ensue/eval/negatives"
+	"github.com/ensue-video/ensue/train"
 )
 
 // table is text in columns: the first to the left, the others to the right.
@@ -64,15 +65,16 @@ func short(x float64) string {
 // WriteText writes the tables for a terminal.
 func (c *Continuation) WriteText(w io.Writer) error {
 	head := fmt.Sprintf("%d windows of %d clips, %d of them static; left out: %d windows with cuts, %d files too short\n"+
-		"in brackets 95 %% intervals over clips, %d draws; the mean is that of the ten kinds without brightness\n\n",
+		"in brackets 95 %% intervals over clips, %d draws; the mean is that of the ten kinds without brightness\n"+
+		"z: AUROC of |log energy - mean| / deviation, and adapted: of energy - mean, of the clip's other windows\n\n",
 		c.Windows, c.Clips, c.Static, c.WithCuts, c.TooShort, c.Draws)
 	if _, err := io.WriteString(w, head); err != nil {
 		return err
 	}
 	var t table
-	t.add("SCORE", "AUROC", "PAIRED", "NEGATIVES SEEN")
+	t.add("SCORE", "AUROC", "PAIRED", "Z", "ADAPTED", "NEGATIVES SEEN")
 	for _, s := range c.Scores {
-		t.add(s.Name, s.MeanAUROC.String(), s.MeanPaired.String(), seen(s))
+		t.add(s.Name, s.MeanAUROC.String(), s.MeanPaired.String(), short(s.MeanZ.Value), short(s.MeanAdapted.Value), seen(s))
 	}
 	t.add("")
 	c.addKinds(&t, "AUROC BY KIND", func(k KindResult) Interval { return k.AUROC })
@@ -82,6 +84,13 @@ func (c *Continuation) WriteText(w io.Writer) error {
 	t.add("MAP (SPLICE)", "HIT", "CELL AUROC", "N")
 	for _, m := range c.Maps {
 		t.add(m.Name, m.Hit.String(), m.Cells.String(), strconv.Itoa(m.N))
+	}
+	if len(c.Speeds) > 0 {
+		t.add("")
+		t.add("LIVE (PROCESSOR TIME)", "MS A FRAME", "STREAMS OF 8 FPS A CORE")
+	}
+	for _, s := range c.Speeds {
+		t.add(s.Name, fmt.Sprintf("%.2f", s.Milliseconds), fmt.Sprintf("%.0f", s.Streams))
 	}
 	return t.write(w)
 }
@@ -166,12 +175,29 @@ func (r *Retrieval) WriteText(w io.Writer) error {
 		return err
 	}
 	var t table
-	t.add("SOURCE", "AHEAD", "N", "R@1", "R@1 LAST", "GAIN", "R@5", "R@5 LAST", "GAIN")
+	t.add("SOURCE", "AHEAD", "N", "R@1", "R@1 LAST", "GAIN", "R@5", "R@5 LAST", "GAIN", "ENERGY/PERSISTENCE")
 	for _, x := range r.Results {
 		t.add(x.Name, fmt.Sprintf("%d s", x.Ahead), strconv.Itoa(x.N), x.Recall1.String(), x.Last1.String(), x.Gain1.String(),
-			x.Recall5.String(), x.Last5.String(), x.Gain5.String())
+			x.Recall5.String(), x.Last5.String(), x.Gain5.String(), x.Energy.String())
 	}
+	t.add("")
+	r.addDifferences(&t)
 	return t.write(w)
+}
+
+// addDifferences adds by how much the first source is better than the others.
+func (r *Retrieval) addDifferences(t *table) {
+	title := true
+	for _, x := range r.Results {
+		if x.Behind1 == nil {
+			continue
+		}
+		if title {
+			t.add(r.Results[0].Name+" MINUS", "AHEAD", "", "R@1", "R@5")
+			title = false
+		}
+		t.add(x.Name, fmt.Sprintf("%d s", x.Ahead), "", x.Behind1.String(), x.Behind5.String())
+	}
 }
 
 // WriteText writes the table for a terminal.
@@ -187,4 +213,44 @@ func (a *Anomalies) WriteText(w io.Writer) error {
 		t.add(r.Name, r.AUROC.String())
 	}
 	return t.write(w)
+}
+
+// WriteText writes the table for a terminal.
+func (o *Objectives) WriteText(w io.Writer) error {
+	head := fmt.Sprintf("every objective with the same budget; in brackets 95 %% intervals\n"+
+		"one-class and head: mean AUROC of ten kinds, %d windows, energies learned from %d; voe: %d pairs a kind; R@1: among %d, %d s ahead\n\n",
+		o.Judged, o.Fitted, o.Pairs, o.Gallery, objectiveAhead)
+	if _, err := io.WriteString(w, head); err != nil {
+		return err
+	}
+	var t table
+	t.add("OBJECTIVE", "NETWORK", "STEPS", "S A STEP", "RANK", "COLLAPSED", "ONE-CLASS", "HEAD", "VOE", "PERMANENCE", "TIMING",
+		"R@1", "R@1 LAST")
+	for _, r := range o.Rows {
+		if r.Failed != "" {
+			t.add(r.Name, r.Network, "-", "-", "-", "diverged")
+			continue
+		}
+		trained := []string{"-", "-"}
+		if r.Steps > 0 {
+			trained = []string{strconv.Itoa(r.Steps), fmt.Sprintf("%.2f", r.SecondsPerStep)}
+		}
+		t.add(r.Name, r.Network, trained[0], trained[1], fmt.Sprintf("%.1f of %d", r.Rank, r.Width), collapsed(r.Collapse),
+			r.OneClass.String(), r.Head.String(), r.VOE.String(), short(r.Permanence.Value), short(r.Timing.Value),
+			r.Recall.String(), short(r.Last.Value))
+	}
+	t.add("")
+	for _, r := range o.Rows {
+		if r.Collapse != nil {
+			t.add(fmt.Sprintf("%s collapsed at step %d: %s", r.Name, r.Collapse.Step, r.Collapse.Reason))
+		}
+	}
+	return t.write(w)
+}
+
+func collapsed(c *train.Collapse) string {
+	if c == nil {
+		return "no"
+	}
+	return "YES"
 }

@@ -215,32 +215,33 @@ func VOERows() []string {
 
 const voeDraws = 1000
 
-// NewVOE compares models on the same pairs.
-func NewVOE(config VOEConfig, names []string, surprises []Surprises, seed uint64) *VOE {
+// NewVOE compares models on the same pairs. A model is there in one or several versions (trained from other seeds): what is told of it is
+// their mean, and versions are drawn like pairs.
+func NewVOE(config VOEConfig, names []string, versions [][]Surprises, seed uint64) *VOE {
 	v := &VOE{Pairs: config.Pairs, Seed: config.Seed, Draws: voeDraws}
-	kinds := scenes.Kinds()
 	rows := len(VOERows())
-	rankings := make([][]*Ranking, len(names))
+	models := make([][]voeVersion, len(names))
 	for m := range names {
-		for _, kind := range kinds {
-			possible, impossible := split(surprises[m][kind])
-			rankings[m] = append(rankings[m], NewRanking(possible, impossible))
+		for _, s := range versions[m] {
+			models[m] = append(models[m], newVOEVersion(s))
 		}
 	}
+	drawn := newVersions(seed)
 	// Pair i of every kind is drawn with pair i of the others: kinds keep their size, and their scenes are independent anyway.
 	intervals := Bootstrap(config.Pairs, voeDraws, seed, func(weights []float64) []float64 {
 		var values []float64
 		paired := make([][]float64, len(names))
-		for m := range names {
-			var aurocs []float64
-			for i, kind := range kinds {
-				possible, impossible := split(surprises[m][kind])
-				paired[m] = append(paired[m], Paired(possible, impossible, weights))
-				aurocs = append(aurocs, rankings[m][i].AUROC(weights, weights))
+		for m, all := range models {
+			both := make([]float64, 2*rows)
+			for i, count := range drawn.draw(len(all)) {
+				if count > 0 {
+					addScaled(both, all[i].rows(weights), count)
+				}
 			}
-			paired[m] = append(paired[m], summary(paired[m])...)
-			values = append(append(append(values, paired[m]...), aurocs...), summary(aurocs)...)
+			paired[m] = both[:rows]
+			values = append(values, both...)
 		}
+		drawn.next()
 		for m := range names {
 			for other := range names {
 				for row := range rows {
@@ -271,6 +272,32 @@ func split(surprises []Surprise) (possible, impossible []float64) {
 		possible, impossible = append(possible, s.Possible), append(impossible, s.Impossible)
 	}
 	return possible, impossible
+}
+
+// voeVersion is what one version of a model made of the pairs, kind by kind.
+type voeVersion struct {
+	possible, impossible [][]float64
+	rankings             []*Ranking
+}
+
+func newVOEVersion(s Surprises) voeVersion {
+	var v voeVersion
+	for _, kind := range scenes.Kinds() {
+		possible, impossible := split(s[kind])
+		v.possible, v.impossible = append(v.possible, possible), append(v.impossible, impossible)
+		v.rankings = append(v.rankings, NewRanking(possible, impossible))
+	}
+	return v
+}
+
+// rows are the paired accuracies of VOERows, then their AUROCs, with pairs counting as weights say.
+func (v voeVersion) rows(weights []float64) []float64 {
+	var paired, aurocs []float64
+	for i := range v.rankings {
+		paired = append(paired, Paired(v.possible[i], v.impossible[i], weights))
+		aurocs = append(aurocs, v.rankings[i].AUROC(weights, weights))
+	}
+	return slices.Concat(paired, summary(paired), aurocs, summary(aurocs))
 }
 
 // summary is what VOERows lists after the kinds.

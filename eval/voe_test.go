@@ -89,7 +89,7 @@ func TestVOETableCountsPairs(t *testing.T) {
 	for i := range right[scenes.VanishHidden] {
 		right[scenes.VanishHidden][i] = Surprise{1, 1} // ties
 	}
-	v := NewVOE(config, []string{"model", "chance"}, []Surprises{right, chance}, 0)
+	v := NewVOE(config, []string{"model", "chance"}, [][]Surprises{{right}, {chance}}, 0)
 	model := v.Models[0]
 	require.InDelta(t, 0.5, model.Value("vanish_hid").Value, 1e-12)
 	require.InDelta(t, 1, model.Value("appear_hid").Value, 1e-12)
@@ -108,6 +108,24 @@ func TestVOETableCountsPairs(t *testing.T) {
 	require.Contains(t, text.String(), "model - chance")
 	require.Contains(t, text.String(), "pass_wall")
 	require.Len(t, v.Plot().Series, 2)
+}
+
+// TestVersionsOfAModelAreToldAsTheirMean: two that are always right and one that never is.
+func TestVersionsOfAModelAreToldAsTheirMean(t *testing.T) {
+	config := VOEConfig{Pairs: 20}
+	right, wrong := Surprises{}, Surprises{}
+	for _, kind := range scenes.Kinds() {
+		for i := range config.Pairs {
+			right[kind] = append(right[kind], Surprise{0, 1 + float64(i)})
+			wrong[kind] = append(wrong[kind], Surprise{1 + float64(i), 0})
+		}
+	}
+	v := NewVOE(config, []string{"model", "wrong"}, [][]Surprises{{right, wrong, right}, {wrong}}, 0)
+	got := v.Models[0].Value("mean of 14")
+	require.InDelta(t, 2.0/3, got.Value, 1e-12)
+	require.InDelta(t, 0, got.Low, 1e-12, "all three drawn may be the wrong one")
+	require.InDelta(t, 1, got.High, 1e-12)
+	require.InDelta(t, 2.0/3, v.Models[0].Gains[1][0].Value, 1e-12)
 }
 
 func TestVOERefusesOtherSizes(t *testing.T) {

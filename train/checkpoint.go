@@ -49,7 +49,26 @@ func (c *Config) digest() (string, error) {
 // learned is what a checkpoint holds tensors of.
 type learned struct {
 	online, target, extra *nn.Parameters
-	optimiser             *nn.AdamW
+	// verifier is nil where there is none.
+	verifier  *verifying
+	optimiser *nn.AdamW
+	// muon is nil where AdamW moves everything.
+	muon *muon
+}
+
+// section is some of a checkpoint's parameters.
+type section struct {
+	ps     *nn.Parameters
+	prefix string
+}
+
+// others are the parameters beside the model's.
+func (l *learned) others() []section {
+	parts := []section{{l.extra, "extra."}}
+	if l.verifier != nil {
+		parts = append(parts, section{l.verifier.learns, "online."}, section{l.verifier.follows, "target."})
+	}
+	return parts
 }
 
 func checkpointPath(output string) string { return filepath.Join(output, checkpointFile) }
@@ -63,8 +82,13 @@ func (l *learned) save(output string, s *state) error {
 	f := &nn.TensorFile{Metadata: map[string]string{stateKey: string(text)}}
 	l.online.Put(f, "online.", nn.Float32)
 	l.target.Put(f, "target.", nn.Float32)
-	l.extra.Put(f, "extra.", nn.Float32)
+	for _, part := range l.others() {
+		part.ps.Put(f, part.prefix, nn.Float32)
+	}
 	l.optimiser.Put(f, "optimiser.")
+	if l.muon != nil {
+		l.muon.put(f, "muon.")
+	}
 	if err := f.Write(checkpointPath(output)); err != nil {
 		return fmt.Errorf("saving the checkpoint: %w", err)
 	}
@@ -88,16 +112,18 @@ func (l *learned) load(output, settings string) (s state, err error) {
 	if s.Settings != settings {
 		return s, fmt.Errorf("resuming from %s: %w: take the definition it was made with, or another output", path, ErrOther)
 	}
-	for _, part := range []struct {
-		ps     *nn.Parameters
-		prefix string
-	}{{l.online, "online."}, {l.target, "target."}, {l.extra, "extra."}} {
+	for _, part := range append(l.others(), section{l.online, "online."}, section{l.target, "target."}) {
 		if err := part.ps.Load(file, part.prefix); err != nil {
 			return s, fmt.Errorf("resuming from %s: %w", path, err)
 		}
 	}
 	if err := l.optimiser.Load(file, "optimiser."); err != nil {
 		return s, fmt.Errorf("resuming from %s: %w", path, err)
+	}
+	if l.muon != nil {
+		if err := l.muon.load(file, "muon."); err != nil {
+			return s, fmt.Errorf("resuming from %s: %w", path, err)
+		}
 	}
 	return s, nil
 }

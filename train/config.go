@@ -44,7 +44,9 @@ type ModelConfig struct {
 	// Family is Recurrent or Transformer.
 	Family string `yaml:"family"`
 	// Start is a model directory whose weights are gone on with; empty: weights are drawn at random. The other keys must fit it.
-	Start       string            `yaml:"start"`
+	Start string `yaml:"start"`
+	// Learns are the beginnings of the names of the parameters that learn; empty: all do.
+	Learns      []string          `yaml:"learns,omitempty"`
 	Recurrent   RecurrentConfig   `yaml:"recurrent"`
 	Transformer TransformerConfig `yaml:"transformer"`
 }
@@ -61,6 +63,14 @@ type RecurrentConfig struct {
 	Ahead []int `yaml:"ahead"`
 	// First is the first frame of a window that predictions are made at: before it there is too little to know.
 	First int `yaml:"first"`
+	// Trunk is the width of the layer between the memory and the predictions; 0: Hidden.
+	Trunk int `yaml:"trunk"`
+	// Glance says that the heads see the last tokens beside the memory.
+	Glance bool `yaml:"glance"`
+	// Remember is how many frames the slowest channels of a new memory keep what they hold; 0: all keep it for some three.
+	Remember int `yaml:"remember"`
+	// Settle is after how many steps the encoder stays as it is and the memory alone goes on learning; 0: never.
+	Settle int `yaml:"settle"`
 }
 
 // TransformerConfig are the sizes of a transformer.
@@ -77,8 +87,19 @@ type TransformerConfig struct {
 	Predictor PredictorConfig `yaml:"predictor"`
 	// Mode is NextSegment or Masked.
 	Mode string `yaml:"mode"`
-	// Context is how many frames of a window are the past, in NextSegment.
+	// Context is how many frames of a window are the past, in NextSegment, Ahead how many after it are predicted; 0: all others.
 	Context int `yaml:"context"`
+	Ahead   int `yaml:"ahead"`
+}
+
+// predicted is how many frames of a window are predicted after the context, learned how many are seen or predicted.
+func (x *TransformerConfig) predicted(frames int) int { return x.learned(frames) - x.Context }
+
+func (x *TransformerConfig) learned(frames int) int {
+	if x.Mode == NextSegment && x.Ahead > 0 {
+		return min(frames, x.Context+x.Ahead)
+	}
+	return frames
 }
 
 // PredictorConfig are the sizes of a transformer's predictor.
@@ -106,7 +127,7 @@ type DataConfig struct {
 	Footage FootageData   `yaml:"footage"`
 	Augment AugmentConfig `yaml:"augment"`
 	// Scenes, Sprites and Digits are generated video, each drawn with its weight.
-	Scenes  GeneratedData `yaml:"scenes"`
+	Scenes  ScenesData    `yaml:"scenes"`
 	Sprites GeneratedData `yaml:"sprites"`
 	Digits  DigitsData    `yaml:"digits"`
 	// Workers is how many goroutines make windows, Ahead how many batches they may be ahead.
@@ -125,14 +146,30 @@ type GeneratedData struct {
 	Weight float64 `yaml:"weight"`
 }
 
+// ScenesData are generated scenes: their weight, and the share of those in which something happens that needs memory.
+type ScenesData struct {
+	Weight   float64 `yaml:"weight"`
+	Eventful float64 `yaml:"eventful"`
+}
+
 // DigitsData are moving digits: the idx files they are read from, and their weight.
 type DigitsData struct {
 	Path   string  `yaml:"path"`
 	Weight float64 `yaml:"weight"`
 }
 
-// OptimiserConfig is how weights move: AdamW with a warm-up, then half a cosine.
+// The optimisers.
+const (
+	// AdamW moves every number by its own gradient's size.
+	AdamW = "adamw"
+	// Muon moves matrices as a whole, AdamW the rest.
+	Muon = "muon"
+)
+
+// OptimiserConfig is how weights move: with a warm-up, then half a cosine.
 type OptimiserConfig struct {
+	// Kind is AdamW or Muon.
+	Kind string `yaml:"kind"`
 	// Rate is the highest learning rate, Final the fraction of it at the end, Warmup how many steps it rises.
 	Rate   float64 `yaml:"rate"`
 	Final  float64 `yaml:"final"`
@@ -200,7 +237,7 @@ func Default() Config {
 			Footage: FootageData{FootageConfig: FootageConfig{Cache: ".cache/footage", FPS: 30}, Weight: 1},
 		},
 		Objective:  DefaultObjective(),
-		Optimiser:  OptimiserConfig{Rate: 1e-3, Final: 0.02, Warmup: 60, Decay: 0.04, Beta1: 0.9, Beta2: 0.98, Clip: 1},
+		Optimiser:  OptimiserConfig{Kind: AdamW, Rate: 1e-3, Final: 0.02, Warmup: 60, Decay: 0.04, Beta1: 0.9, Beta2: 0.98, Clip: 1},
 		Checkpoint: CheckpointConfig{Steps: 500, Time: 2 * time.Minute},
 		Telemetry:  TelemetryConfig{Every: 20, Rows: 512},
 		Collapse:   CollapseConfig{Deviation: 0.1, Rank: 0.05, Fall: 0.35, Patience: 3, After: 100},
@@ -245,6 +282,10 @@ func (c *Config) Validate() error {
 	c.Model.check(&p, c.Data.Frames)
 	c.Data.check(&p, c.Side())
 	c.Objective.check(&p)
+	c.checkHeads(&p)
+	p.expect(c.Objective.Reconstruct.Weight == 0 || c.Model.Family == Recurrent,
+		"objective.reconstruct is for recurrent models; model.family is %s", c.Model.Family)
+	c.Objective.Verifier.check(&p, &c.Model, &c.Data)
 	c.Optimiser.check(&p)
 	p.expect(c.Budget.Steps >= 0 && c.Budget.Time >= 0, "budget: steps %d and time %s cannot be negative", c.Budget.Steps, c.Budget.Time)
 	p.expect(c.Checkpoint.Steps >= 0 && c.Checkpoint.Time >= 0, "checkpoint: steps %d and time %s cannot be negative",
@@ -253,6 +294,24 @@ func (c *Config) Validate() error {
 	p.expect(c.Telemetry.Rows >= 8, "telemetry.rows is %d; give 8 or more", c.Telemetry.Rows)
 	p.expect(c.Collapse.Patience > 0, "collapse.patience is %d; give 1 or more", c.Collapse.Patience)
 	return errors.Join(p...)
+}
+
+// checkHeads: there is a weight for every prediction, or none.
+func (c *Config) checkHeads(p *problems) {
+	weights := c.Objective.JEPA.Heads
+	if len(weights) == 0 {
+		return
+	}
+	heads, total := 1, 0.0
+	if c.Model.Family == Recurrent {
+		heads = len(c.Model.Recurrent.Ahead)
+	}
+	for _, w := range weights {
+		p.expect(w >= 0, "objective.jepa.heads has %v; give numbers from 0 on", w)
+		total += w
+	}
+	p.expect(len(weights) == heads && total > 0, "objective.jepa.heads has %d weights; the model makes %d predictions (model.recurrent.ahead)",
+		len(weights), heads)
 }
 
 func (m *ModelConfig) check(p *problems, frames int) {
@@ -271,6 +330,8 @@ func (r *RecurrentConfig) check(p *problems, frames int) {
 		*p = append(*p, fmt.Errorf("model.recurrent.%w", err))
 		return
 	}
+	p.expect(r.Remember == 0 || r.Remember > 2, "model.recurrent.remember is %d; give 0, or 3 frames or more", r.Remember)
+	p.expect(r.Settle >= 0, "model.recurrent.settle is %d; it cannot be negative", r.Settle)
 	last := r.Ahead[len(r.Ahead)-1]
 	p.expect(r.First >= 0 && r.First+last < frames,
 		"data.frames is %d; a prediction from frame %d (model.recurrent.first), %d ahead (model.recurrent.ahead), needs %d or more",
@@ -280,7 +341,10 @@ func (r *RecurrentConfig) check(p *problems, frames int) {
 // model is the model's own configuration.
 func (r *RecurrentConfig) model() model.Config {
 	c := model.RecurrentConfig()
-	c.Ensue.Recurrent = model.Recurrent{Size: r.Side, Widths: r.Widths, Dim: r.Dim, Hidden: r.Hidden, Ahead: slices.Clone(r.Ahead)}
+	c.Ensue.Recurrent = model.Recurrent{
+		Size: r.Side, Widths: r.Widths, Dim: r.Dim, Hidden: r.Hidden,
+		Ahead: slices.Clone(r.Ahead), Glance: r.Glance, Trunk: r.Trunk,
+	}
 	return c
 }
 
@@ -299,6 +363,9 @@ func (x *TransformerConfig) check(p *problems, frames int) {
 	case NextSegment:
 		p.expect(x.Context > 0 && x.Context < frames && x.Context%max(1, x.Tubelet) == 0,
 			key+"context is %d; give a multiple of the tubelet, %d, that leaves frames of data.frames, %d, to predict", x.Context, x.Tubelet, frames)
+		p.expect(x.Ahead >= 0 && x.Ahead%max(1, x.Tubelet) == 0 && x.Context+x.Ahead <= frames,
+			key+"ahead is %d; give a multiple of the tubelet, %d, that data.frames, %d, has after the context, %d; or 0 for all of them",
+			x.Ahead, x.Tubelet, frames, x.Context)
 	case Masked:
 		p.expect(x.Attention == model.Full, key+"mode masked needs attention full, not %s: the encoder sees what is left of a clip", x.Attention)
 	default:
@@ -331,6 +398,7 @@ func (d *DataConfig) check(p *problems, side int) {
 		p.expect(weight >= 0 && !math.IsInf(weight, 0), "data.%s.weight is %v; give a number from 0 on", key, weight)
 	}
 	p.expect(d.usesFootage() || d.Scenes.Weight+d.Sprites.Weight+d.Digits.Weight > 0, "%w", errNoSource)
+	p.expect(inUnit(d.Scenes.Eventful), "data.scenes.eventful is %v; give a share from 0 to 1", d.Scenes.Eventful)
 	p.expect(d.Digits.Weight == 0 || d.Digits.Path != "", "data.digits.path is empty; name the folder with the idx files")
 	p.expect(d.Scenes.Weight == 0 || d.Frames <= scenes.Frames, "data.frames is %d; generated scenes have %d", d.Frames, scenes.Frames)
 	if d.usesFootage() {
@@ -345,6 +413,7 @@ func (d *DataConfig) check(p *problems, side int) {
 func (d *DataConfig) usesFootage() bool { return len(d.Footage.Paths) > 0 && d.Footage.Weight > 0 }
 
 func (o *OptimiserConfig) check(p *problems) {
+	p.expect(o.Kind == AdamW || o.Kind == Muon, "optimiser.kind is %q; it can be %s or %s", o.Kind, AdamW, Muon)
 	p.expect(o.Rate > 0 && o.Rate < 1, "optimiser.rate is %v; give a number between 0 and 1", o.Rate)
 	p.expect(o.Final >= 0 && o.Final <= 1, "optimiser.final is %v; give a fraction of the rate, 0 to 1", o.Final)
 	p.expect(o.Warmup >= 0, "optimiser.warmup is %d; it cannot be negative", o.Warmup)

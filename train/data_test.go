@@ -246,6 +246,24 @@ func TestPlacesThatMoveAreThoseUnlikeTheBackground(t *testing.T) {
 	}
 }
 
+// TestEmergingPlacesAreWhereSomethingComesFromNowhere: what walks on emerges only where it came from behind something.
+func TestEmergingPlacesAreWhereSomethingComesFromNowhere(t *testing.T) {
+	const frames, grid = 24, 4
+	moving, emerging := make([]bool, frames*grid*grid), make([]bool, frames*grid*grid)
+	at := func(frame, y, x int) int { return (frame*grid+y)*grid + x }
+	for frame := range frames {
+		moving[at(frame, 0, frame/6)] = true // from the first frame on, to the right
+		if frame >= 10 {
+			moving[at(frame, 3, 3)] = true // out of nothing
+		}
+	}
+	markEmerging(emerging, moving, frames, grid)
+	for i, e := range emerging {
+		frame, y, x := i/(grid*grid), i/grid%grid, i%grid
+		require.Equal(t, y == 3 && x == 3 && frame >= 10-awaited && frame <= 11+awaited, e, "frame %d, place %d %d", frame, x, y)
+	}
+}
+
 func TestDigitsAreReadFromFilesAndFolders(t *testing.T) {
 	file := idx(3, 28)
 	folder := t.TempDir()

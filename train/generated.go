@@ -10,19 +10,22 @@ import (
 
 // SceneSource draws possible scenes: objects with simple physics that pass behind columns and bounce off walls (package scenes). Half of
 // them are mirrored, and their colour channels change places.
-type SceneSource struct{}
+type SceneSource struct {
+	// Eventful is the share of scenes in which something happens that needs memory (scenes.Eventful).
+	Eventful float64
+}
 
 // Name is "scenes".
 func (SceneSource) Name() string { return "scenes" }
 
 // Window draws a scene. Windows shorter than a scene begin anywhere in it; longer ones are refused.
-func (SceneSource) Window(random *rand.Rand, frames, side int, out []byte) error {
+func (s SceneSource) Window(random *rand.Rand, frames, side int, out []byte) error {
 	if frames > scenes.Frames {
 		return fmt.Errorf("a scene has %d frames, a window of %d was asked for", scenes.Frames, frames)
 	}
 	const size = scenes.Side * scenes.Side * 3
 	all := make([]byte, scenes.Frames*size)
-	scene := scenes.Possible(random)
+	scene := s.scene(random)
 	scene.Render(all)
 	first := random.IntN(scenes.Frames - frames + 1)
 	v := drawView(random, AugmentConfig{Flip: 0.5}, scenes.Side, frames, side)
@@ -33,6 +36,13 @@ func (SceneSource) Window(random *rand.Rand, frames, side int, out []byte) error
 		permute(to, order)
 	}
 	return nil
+}
+
+func (s SceneSource) scene(random *rand.Rand) scenes.Scene {
+	if s.Eventful > 0 && random.Float64() < s.Eventful {
+		return scenes.Eventful(random)
+	}
+	return scenes.Possible(random)
 }
 
 // permute lets the channels of RGB pixels change places.

@@ -44,71 +44,49 @@ func WeightedL1(t *nn.Tape, x, y *nn.Value, weights []float32) *nn.Value {
 	if total == 0 {
 		total = 1
 	}
-	return t.Apply(rowsL1{weights: weights, scale: 1 / (total * float64(x.Shape()[1]))}, tensor.Shape{1}, x, y)
+	return t.Apply(weightedSum{weights: weights, scale: 1 / total}, tensor.Shape{1}, t.RowL1(x, y))
 }
 
-// rowsL1 is the sum of |x - y| over rows times their weights, times scale. It is the bulk of an objective's work: hence no copies.
-type rowsL1 struct {
+// weightedSum is the sum of numbers times their weights, times scale.
+type weightedSum struct {
 	weights []float32
 	scale   float64
 }
 
 // Forward sums.
-func (r rowsL1) Forward(out *tensor.Dense, in []*tensor.Dense) {
+func (w weightedSum) Forward(out *tensor.Dense, in []*tensor.Dense) {
 	sum := 0.0
 	if out.Dtype() == tensor.Float64 {
-		sum = sumRowsL1(r.weights, in[0].Float64s(), in[1].Float64s())
+		sum = sumWeighted(w.weights, in[0].Float64s())
 	} else {
-		sum = sumRowsL1(r.weights, in[0].Float32s(), in[1].Float32s())
+		sum = sumWeighted(w.weights, in[0].Float32s())
 	}
-	write(out, []float64{sum * r.scale})
+	write(out, []float64{sum * w.scale})
 }
 
-// Backward adds the sign of the difference.
-func (r rowsL1) Backward(_, outGrad *tensor.Dense, in, inGrad []*tensor.Dense) {
-	up := read(outGrad)[0] * r.scale
-	for side, g := range inGrad {
-		switch {
-		case g == nil:
-		case g.Dtype() == tensor.Float64:
-			slopeRowsL1(r.weights, in[side].Float64s(), in[1-side].Float64s(), g.Float64s(), up)
-		default:
-			slopeRowsL1(r.weights, in[side].Float32s(), in[1-side].Float32s(), g.Float32s(), float32(up))
-		}
+// Backward adds the weights.
+func (w weightedSum) Backward(_, outGrad *tensor.Dense, _, inGrad []*tensor.Dense) {
+	if inGrad[0] == nil {
+		return
+	}
+	up := read(outGrad)[0] * w.scale
+	if g := inGrad[0]; g.Dtype() == tensor.Float64 {
+		addWeights(g.Float64s(), w.weights, up)
+	} else {
+		addWeights(g.Float32s(), w.weights, float32(up))
 	}
 }
 
-func sumRowsL1[F floating](weights []float32, x, y []F) float64 {
-	d, sum := len(x)/max(1, len(weights)), 0.0
+func sumWeighted[F floating](weights []float32, x []F) float64 {
+	sum := 0.0
 	for i, w := range weights {
-		if w == 0 {
-			continue
-		}
-		row := 0.0
-		b := y[i*d : (i+1)*d]
-		for k, v := range x[i*d : (i+1)*d] {
-			row += float64(max(v-b[k], b[k]-v))
-		}
-		sum += float64(w) * row
+		sum += float64(w) * float64(x[i])
 	}
 	return sum
 }
 
-func slopeRowsL1[F floating](weights []float32, x, y, gradient []F, up F) {
-	d := len(x) / max(1, len(weights))
+func addWeights[F floating](to []F, weights []float32, up F) {
 	for i, w := range weights {
-		if w == 0 {
-			continue
-		}
-		step := F(w) * up
-		to, b := gradient[i*d:(i+1)*d], y[i*d:(i+1)*d]
-		for k, v := range x[i*d : (i+1)*d] {
-			switch {
-			case v > b[k]:
-				to[k] += step
-			case v < b[k]:
-				to[k] -= step
-			}
-		}
+		to[i] += F(w) * up
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 
 	"gorgonia.org/tensor"
 
@@ -30,13 +31,14 @@ type demands struct {
 	target           string // TargetEMA, …
 	twoViews, series bool
 	pixels           bool
-	scale            bool
+	reconstruct      bool
+	scale, verifier  bool
 }
 
 func (o *ObjectiveConfig) demands() demands {
 	return demands{
 		target: o.Target, twoViews: o.twoViews() || o.Target != TargetEMA, series: o.TimeSimilarity.Weight > 0,
-		pixels: o.Pixels.Weight > 0, scale: o.Scale.Weight > 0,
+		pixels: o.Pixels.Weight > 0, reconstruct: o.Reconstruct.Weight > 0, scale: o.Scale.Weight > 0, verifier: o.Verifier.Weight > 0,
 	}
 }
 
@@ -48,6 +50,9 @@ func newLearner(c *Config) (learner, error) {
 	} else {
 		l = newRecurrent(c)
 	}
+	if err := freeze(l, c.Model.Learns); err != nil {
+		return nil, err
+	}
 	if c.Model.Start == "" {
 		return l, nil
 	}
@@ -55,6 +60,25 @@ func newLearner(c *Config) (learner, error) {
 		return nil, fmt.Errorf("reading model.start %s: %w", c.Model.Start, err)
 	}
 	return l, nil
+}
+
+// freeze lets only those parameters learn whose names begin as one of some; with none, all learn.
+func freeze(l learner, learns []string) error {
+	found := map[string]bool{}
+	for _, p := range l.online().All() {
+		p.Frozen = len(learns) > 0
+		for _, begin := range learns {
+			if strings.HasPrefix(p.Name, begin) {
+				p.Frozen, found[begin] = false, true
+			}
+		}
+	}
+	for _, begin := range learns {
+		if !found[begin] {
+			return fmt.Errorf("%w: model.learns has %q: no parameter's name begins so; one is %s", ErrConfig, begin, l.online().All()[0].Name)
+		}
+	}
+	return nil
 }
 
 // start reads the first weights from a model directory.

@@ -28,6 +28,8 @@ type Batch struct {
 	Pixels []byte
 	// Moving tells of every place `[Batch, Frames, Grid, Grid]` whether something other than the background is there; nil without a Grid.
 	Moving []bool
+	// Emerging tells of the same places whether something came up there out of nothing, now or a little before or after; nil without Moving.
+	Emerging []bool
 
 	left   atomic.Int64
 	done   chan struct{}
@@ -71,7 +73,7 @@ func NewLoader(ctx context.Context, source Source, config LoaderConfig, first in
 func newBatch(c LoaderConfig) *Batch {
 	b := &Batch{Pixels: make([]byte, c.Batch*c.Frames*c.Side*c.Side*3), errors: make([]error, c.Batch)}
 	if c.Grid > 0 {
-		b.Moving = make([]bool, c.Batch*c.Frames*c.Grid*c.Grid)
+		b.Moving, b.Emerging = make([]bool, c.Batch*c.Frames*c.Grid*c.Grid), make([]bool, c.Batch*c.Frames*c.Grid*c.Grid)
 	}
 	return b
 }
@@ -117,7 +119,9 @@ func (l *Loader) fill(b *Batch, index int) error {
 	}
 	if c.Grid > 0 {
 		places := c.Frames * c.Grid * c.Grid
-		markMoving(b.Moving[index*places:(index+1)*places], pixels, c.Frames, c.Side, c.Grid)
+		moving := b.Moving[index*places : (index+1)*places]
+		markMoving(moving, pixels, c.Frames, c.Side, c.Grid)
+		markEmerging(b.Emerging[index*places:(index+1)*places], moving, c.Frames, c.Grid)
 	}
 	return nil
 }

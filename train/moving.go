@@ -49,3 +49,41 @@ func medianFrame(pixels []byte, frames, side int) []byte {
 	}
 	return medians
 }
+
+const (
+	// emergence is how many frames before an emerging thing nothing may be seen near its place.
+	emergence = 2
+	// awaited is how many frames around it count with it.
+	awaited = 6
+)
+
+// markEmerging tells of every place of a window where something comes up that was not there, nor beside it, two frames before: what comes
+// out from behind another thing, or into the picture. The frames around count too, so that expecting it too early or too late costs as
+// much as not expecting it.
+func markEmerging(emerging, moving []bool, frames, grid int) {
+	clear(emerging)
+	places := grid * grid
+	for t := emergence; t < frames; t++ {
+		for place := range places {
+			if !moving[t*places+place] || nearby(moving[(t-emergence)*places:][:places], place, grid) {
+				continue
+			}
+			for around := max(0, t-awaited); around <= min(t+awaited, frames-1); around++ {
+				emerging[around*places+place] = true
+			}
+		}
+	}
+}
+
+// nearby says whether something moves at a place of a frame or beside it.
+func nearby(moving []bool, place, grid int) bool {
+	y, x := place/grid, place%grid
+	for row := max(0, y-1); row <= min(y+1, grid-1); row++ {
+		for column := max(0, x-1); column <= min(x+1, grid-1); column++ {
+			if moving[row*grid+column] {
+				return true
+			}
+		}
+	}
+	return false
+}

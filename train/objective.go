@@ -42,6 +42,10 @@ type ObjectiveConfig struct {
 	TimeSimilarity Weighted `yaml:"time_similarity"`
 	// Pixels predicts patches of pixels from predicted tokens.
 	Pixels Weighted `yaml:"pixels"`
+	// Reconstruct keeps the pixels of a place readable from its token.
+	Reconstruct ReconstructConfig `yaml:"reconstruct"`
+	// Verifier is a head that tells what ensues from what does not.
+	Verifier VerifierConfig `yaml:"verifier"`
 }
 
 // MomentumConfig is how slowly the target follows: Start to End in proportion to the progress, and 0.9 in the first Settle steps.
@@ -71,6 +75,10 @@ type JEPAConfig struct {
 	Distance string  `yaml:"distance"`
 	Beta     float64 `yaml:"beta"`
 	Moving   float64 `yaml:"moving"`
+	// Emerging is how much more places count where something comes up that was not seen nearby before.
+	Emerging float64 `yaml:"emerging"`
+	// Heads are how much the predictions count, the nearest first; empty: all the same.
+	Heads []float64 `yaml:"heads,omitempty"`
 }
 
 // SpreadConfig are VICReg's two terms of one view: hinge(1 - std) times Variance and the sum of squared covariances over the width times
@@ -99,11 +107,12 @@ type BarlowTwinsConfig struct {
 	Rows   int     `yaml:"rows"`
 }
 
-// ContrastiveConfig is InfoNCE or NT-Xent among Rows random tokens.
+// ContrastiveConfig is InfoNCE or NT-Xent among Rows random tokens; with Moving, of places that move alone (recurrent models).
 type ContrastiveConfig struct {
 	Weight      float64 `yaml:"weight"`
 	Temperature float64 `yaml:"temperature"`
 	Rows        int     `yaml:"rows"`
+	Moving      bool    `yaml:"moving"`
 }
 
 // MarginConfig is the margin loss on Rows pairs, every other one of them of two different tokens.
@@ -120,6 +129,12 @@ type SIGRegConfig struct {
 	Rows       int     `yaml:"rows"`
 }
 
+// ReconstructConfig is the squared distance of a place's pixels to a linear map of its token; places that move count 1 + Moving times.
+type ReconstructConfig struct {
+	Weight float64 `yaml:"weight"`
+	Moving float64 `yaml:"moving"`
+}
+
 // DefaultObjective is JEPA with a moving-average target and a little of VICReg.
 func DefaultObjective() ObjectiveConfig {
 	return ObjectiveConfig{
@@ -133,6 +148,7 @@ func DefaultObjective() ObjectiveConfig {
 		NTXent:      ContrastiveConfig{Temperature: 0.1, Rows: 256},
 		Margin:      MarginConfig{Margin: 4, Rows: 512},
 		SIGReg:      SIGRegConfig{Directions: 128, Rows: 1024},
+		Verifier:    VerifierConfig{Tokens: 0.5, Width: 128, Depth: 2, Heads: 4},
 	}
 }
 
@@ -191,6 +207,7 @@ func (o *ObjectiveConfig) terms() []term {
 		{"sigreg", o.SIGReg.Weight, o.SIGReg.Rows, false},
 		{"time_similarity", o.TimeSimilarity.Weight, anyRows, false},
 		{"pixels", o.Pixels.Weight, anyRows, true},
+		{"reconstruct", o.Reconstruct.Weight, anyRows, false},
 	}
 }
 
@@ -207,6 +224,8 @@ type prediction struct {
 	predicted, target, online *nn.Value
 	// moving tells of every row whether its place moves; nil: nobody looked.
 	moving []bool
+	// emerging tells the same of places where something comes up.
+	emerging []bool
 	// scale is the logarithm of the error that a recurrent model expects [N]; nil: it has none.
 	scale *nn.Value
 	// patches are the pixels there, [N, P]; nil unless they are predicted.
@@ -221,8 +240,12 @@ type views struct {
 	// tokens are the learning encoder's, through LayerNorm, [M, D]; moving tells of every row whether its place moves; nil: nobody looked.
 	tokens *nn.Value
 	moving []bool
+	// patches are the pixels under the tokens, [M, P]; nil unless wanted.
+	patches *nn.Value
 	// series are the same tokens as [places, steps, D], each place of each window a series; nil unless wanted.
 	series *nn.Value
+	// verified is what a verifier learns from; nil unless there is one.
+	verified *verified
 }
 
 // reported is a term of the sum with its value, without its weight.
@@ -237,6 +260,10 @@ type objectives struct {
 	seed   uint64
 	// decoder maps predicted tokens to pixels; nil unless they are predicted.
 	decoder *nn.Linear
+	// reader maps tokens to pixels; nil unless they are reconstructed.
+	reader *nn.Linear
+	// verifying is the verifier; nil unless there is one.
+	verifying *verifying
 }
 
 // summing is the sum of one step.
@@ -264,6 +291,8 @@ func (o objectives) sum(t *nn.Tape, v *views, step int) (*nn.Value, []reported, 
 		s.add("time_similarity", w, TimeSimilarity(t, v.series))
 	}
 	s.pixels()
+	s.reconstruct()
+	s.verifier()
 	if s.loss == nil {
 		return nil, nil, errors.New("summing the objectives: none has a weight")
 	}
@@ -281,16 +310,28 @@ func (s *summing) add(name string, weight float64, value *nn.Value) {
 }
 
 // mean is the mean of a value over the predictions.
-func (s *summing) mean(f func(p prediction) *nn.Value) *nn.Value {
+func (s *summing) mean(f func(p prediction) *nn.Value) *nn.Value { return s.weighted(nil, f) }
+
+// weighted is the mean of a value over the predictions, each with its weight; without weights all count the same.
+func (s *summing) weighted(weights []float64, f func(p prediction) *nn.Value) *nn.Value {
 	var sum *nn.Value
-	for _, p := range s.views.predictions {
-		if v := f(p); sum == nil {
-			sum = v
-		} else {
-			sum = s.tape.Add(sum, v)
+	total := 0.0
+	for i, p := range s.views.predictions {
+		weight := 1.0
+		if len(weights) > 0 {
+			weight = weights[i]
 		}
+		if weight == 0 {
+			continue
+		}
+		total += weight
+		v := s.tape.Scale(f(p), weight)
+		if sum != nil {
+			v = s.tape.Add(sum, v)
+		}
+		sum = v
 	}
-	return s.tape.Scale(sum, 1/float64(len(s.views.predictions)))
+	return s.tape.Scale(sum, 1/total)
 }
 
 func (s *summing) jepa() {
@@ -298,24 +339,27 @@ func (s *summing) jepa() {
 	if c.Weight == 0 {
 		return
 	}
-	s.add("jepa", c.Weight, s.mean(func(p prediction) *nn.Value {
+	s.add("jepa", c.Weight, s.weighted(c.Heads, func(p prediction) *nn.Value {
 		switch {
 		case c.Distance == DistanceSmoothL1:
 			return s.tape.SmoothL1(p.predicted, p.target, c.Beta)
 		case p.moving != nil && c.Moving > 0:
-			return WeightedL1(s.tape, p.predicted, p.target, weightsOf(p.moving, c.Moving))
+			return WeightedL1(s.tape, p.predicted, p.target, weightsOf(p, c))
 		}
 		return s.tape.L1(p.predicted, p.target)
 	}))
 }
 
-// weightsOf are 1, and more where something moves.
-func weightsOf(moving []bool, more float64) []float32 {
-	weights := make([]float32, len(moving))
-	for i, m := range moving {
+// weightsOf are 1, and more where something moves or comes up.
+func weightsOf(p prediction, c JEPAConfig) []float32 {
+	weights := make([]float32, len(p.moving))
+	for i, m := range p.moving {
 		weights[i] = 1
 		if m {
-			weights[i] += float32(more)
+			weights[i] += float32(c.Moving)
+		}
+		if p.emerging[i] {
+			weights[i] += float32(c.Emerging)
 		}
 	}
 	return weights
@@ -363,8 +407,13 @@ func (s *summing) rows(count, n int) []int {
 
 // movingRows draws up to n of the tokens of places that move.
 func (s *summing) movingRows(n int) []int {
+	return s.someOf(s.views.moving, n)
+}
+
+// someOf draws up to n of the rows that are marked.
+func (s *summing) someOf(marked []bool, n int) []int {
 	var all []int
-	for i, m := range s.views.moving {
+	for i, m := range marked {
 		if m {
 			all = append(all, i)
 		}
@@ -380,28 +429,34 @@ func (s *summing) movingRows(n int) []int {
 }
 
 // pair draws rows of predicted tokens and of the learning encoder's tokens at the same places.
-func (s *summing) pair(n int) (x, y *nn.Value) {
+func (s *summing) pair(n int, moving bool) (x, y *nn.Value) {
 	p := s.views.predictions[s.random.IntN(len(s.views.predictions))]
-	ids := s.rows(rowsOf(p.predicted), n)
+	var ids []int
+	if moving {
+		ids = s.someOf(p.moving, n)
+	}
+	if len(ids) < fewestRows {
+		ids = s.rows(rowsOf(p.predicted), n)
+	}
 	return s.tape.Gather(p.predicted, ids), s.tape.Gather(p.online, ids)
 }
 
 func (s *summing) twoViews() {
 	if c := s.config.VICReg; c.Weight > 0 {
-		x, y := s.pair(c.Rows)
+		x, y := s.pair(c.Rows, false)
 		r := VICReg(s.tape, x, y, VICRegWeights{c.Invariance, c.Variance, c.Covariance})
 		s.add("vicreg", c.Weight, r.Loss)
 	}
 	if c := s.config.BarlowTwins; c.Weight > 0 {
-		x, y := s.pair(c.Rows)
+		x, y := s.pair(c.Rows, false)
 		s.add("barlow_twins", c.Weight, BarlowTwins(s.tape, x, y, c.Lambda).Loss)
 	}
 	if c := s.config.InfoNCE; c.Weight > 0 {
-		x, y := s.pair(c.Rows)
+		x, y := s.pair(c.Rows, c.Moving)
 		s.add("info_nce", c.Weight, InfoNCE(s.tape, x, y, c.Temperature).Loss)
 	}
 	if c := s.config.NTXent; c.Weight > 0 {
-		x, y := s.pair(c.Rows)
+		x, y := s.pair(c.Rows, c.Moving)
 		s.add("nt_xent", c.Weight, NTXent(s.tape, x, y, c.Temperature))
 	}
 	if c := s.config.Margin; c.Weight > 0 {
@@ -411,7 +466,7 @@ func (s *summing) twoViews() {
 
 // margin takes every second pair apart: its second token is that of the pair after the next.
 func (s *summing) margin(c MarginConfig) {
-	x, y := s.pair(c.Rows)
+	x, y := s.pair(c.Rows, false)
 	n := rowsOf(x)
 	ids, same := make([]int, n), make([]float64, n)
 	for i := range ids {
@@ -455,4 +510,19 @@ func (s *summing) pixels() {
 	s.add("pixels", s.config.Pixels.Weight, s.mean(func(p prediction) *nn.Value {
 		return Pixels(s.tape, s.decoder.Forward(s.tape, p.predicted), p.patches)
 	}))
+}
+
+func (s *summing) reconstruct() {
+	c, v := s.config.Reconstruct, s.views
+	if c.Weight == 0 || v.patches == nil {
+		return
+	}
+	weights := make([]float32, rowsOf(v.tokens))
+	for i := range weights {
+		weights[i] = 1
+		if i < len(v.moving) && v.moving[i] {
+			weights[i] += float32(c.Moving)
+		}
+	}
+	s.add("reconstruct", c.Weight, WeightedL2(s.tape, s.reader.Forward(s.tape, v.tokens), v.patches, weights))
 }

@@ -79,6 +79,8 @@ func (r *record) charts(c *Config, width int) []chart {
 		r.chart("Covariance", "how much features tell the same", true, r.named("covariance")...),
 		r.chart("Length of the gradient", "before it is cut", true, r.named("gradient_norm")...),
 		r.chart("Learning rate", "", false, r.named("rate")...),
+		r.chart("Verifier", "share of windows with a lower energy than their negatives, and how well it tells the places of these", false,
+			r.named("verifier_")...),
 		r.chart("Windows per second", "", false, r.named("windows_per_second")...),
 	}
 	for _, term := range r.named("term_") { // one each: their sizes differ, and some are below 0

@@ -1,7 +1,9 @@
 package train
 
 import (
+	"math"
 	"math/rand/v2"
+	"strings"
 
 	"gorgonia.org/tensor"
 
@@ -24,9 +26,9 @@ type recurrent struct {
 	predictor         *predictor.RecurrentNet
 	learns, follows   *nn.Parameters
 
-	levels *levels
-	pixels array
-	moving []bool
+	levels           *levels
+	pixels           array
+	moving, emerging []bool
 }
 
 func newRecurrent(c *Config) *recurrent {
@@ -37,14 +39,34 @@ func newRecurrent(c *Config) *recurrent {
 	encoders, predictors := nn.NewParameters(c.Seed), nn.NewParameters(c.Seed^predictorSeed)
 	l.encoder = encoder.NewConvEncoder(encoders, l.described)
 	l.predictor = predictor.NewRecurrentNet(predictors, l.described)
+	spreadMemory(l.predictor, c.Seed, l.settings.Remember)
 	l.learns = join(encoders, predictors)
 
 	encoders, predictors = nn.NewParameters(c.Seed), nn.NewParameters(c.Seed^predictorSeed)
 	l.follower = encoder.NewConvEncoder(encoders, l.described)
-	predictor.NewRecurrentNet(predictors, l.described) // followed too: the average of both is what is kept
+	follower := predictor.NewRecurrentNet(predictors, l.described) // followed too: the average of both is what is kept
+	spreadMemory(follower, c.Seed, l.settings.Remember)
 	l.follows = join(encoders, predictors)
 	return l
 }
+
+// spreadMemory lets the channels of a new memory keep what they hold for different times, from one frame to some: the biases of its update
+// gates are log U(1, frames - 1) (Tallec, Ollivier 2018, "Can recurrent neural networks warp time?", arXiv:1804.11188, eq. 16).
+func spreadMemory(net *predictor.RecurrentNet, seed uint64, frames int) {
+	if frames == 0 {
+		return
+	}
+	size := net.Memory.Size
+	random := rand.New(rand.NewPCG(seed, memorySeed))
+	bias := net.Memory.Input.Bias
+	for i := range size {
+		bias.Dense().Float32s()[size+i] = float32(math.Log(1 + float64(frames-2)*random.Float64()))
+	}
+	bias.Changed()
+}
+
+// memorySeed is the stream of random numbers for how long a memory keeps.
+const memorySeed = 0x6d656d6f7279
 
 func (l *recurrent) config() model.Config   { return l.described }
 func (l *recurrent) online() *nn.Parameters { return l.learns }
@@ -60,19 +82,45 @@ func (l *recurrent) look(t, fixed *nn.Tape, b *Batch, _ *rand.Rand) *views {
 	batch := len(b.Pixels) / (l.frames * l.settings.Side * l.settings.Side * 3)
 	pixels := l.timeFirst(b, batch)
 	w := &recalling{recurrent: l, t: t, batch: batch, pixels: t.Input(pixels)}
-	own := l.encoder.Forward(t, w.pixels)
+	settled := l.settle(b.Step)
+	var own *nn.Value
+	if settled {
+		own = t.Input(l.encoder.Forward(fixed, fixed.Input(pixels)).Dense())
+	} else {
+		own = l.encoder.Forward(t, w.pixels)
+	}
 	w.own = t.Reshape(own, w.rows(l.frames), l.width())
-	switch l.demands.target {
-	case TargetEMA:
+	switch {
+	case settled:
+		w.reference = w.own
+	case l.demands.target == TargetEMA:
 		tokens := l.follower.Forward(fixed, fixed.Input(pixels))
 		w.reference = t.Input(fixed.Reshape(tokens, w.rows(l.frames), l.width()).Dense())
-	case TargetStopGradient:
+	case l.demands.target == TargetStopGradient:
 		w.reference = t.Detach(w.own)
 	default:
 		w.reference = w.own
 	}
 	shape := []int{l.frames, batch, l.grid(), l.grid(), l.width()}
 	return w.views(l.predictor.Forward(t, t.Reshape(own, shape...), t.Reshape(w.reference, shape...), nil))
+}
+
+// settle says whether the encoder stays as it is in a step; in the first such step it takes the weights of the average.
+func (l *recurrent) settle(step int) bool {
+	last := l.settings.Settle
+	if last == 0 || step <= last {
+		return false
+	}
+	if step == last+1 && l.demands.target == TargetEMA {
+		follows := l.follows.All()
+		for i, p := range l.learns.All() {
+			if strings.HasPrefix(p.Name, "encoder.") {
+				copy(p.Dense().Float32s(), follows[i].Dense().Float32s())
+				p.Changed()
+			}
+		}
+	}
+	return true
 }
 
 // timeFirst puts the pixels of a batch, normalised, and what moves in it frame by frame, all windows of a frame together: what is predicted
@@ -82,7 +130,7 @@ func (l *recurrent) timeFirst(b *Batch, batch int) *tensor.Dense {
 	dense := l.pixels.of(l.frames*batch, l.settings.Side, l.settings.Side, 3)
 	to := dense.Float32s()
 	if b.Moving != nil && l.moving == nil {
-		l.moving = make([]bool, len(b.Moving))
+		l.moving, l.emerging = make([]bool, len(b.Moving)), make([]bool, len(b.Moving))
 	}
 	for frame := range l.frames {
 		for item := range batch {
@@ -90,6 +138,7 @@ func (l *recurrent) timeFirst(b *Batch, batch int) *tensor.Dense {
 			l.levels.apply(to[into*size:(into+1)*size], b.Pixels[from*size:(from+1)*size])
 			if b.Moving != nil {
 				copy(l.moving[into*places:(into+1)*places], b.Moving[from*places:])
+				copy(l.emerging[into*places:(into+1)*places], b.Emerging[from*places:])
 			}
 		}
 	}
@@ -119,6 +168,9 @@ func (w *recalling) views(out predictor.RecurrentOutput) *views {
 		v.predictions = append(v.predictions, w.predict(head, ahead, expected, scale))
 	}
 	v.horizons = func() []Horizon { return w.horizons(v.predictions) }
+	if w.demands.reconstruct {
+		v.patches = w.patches(0, w.rows(w.frames))
+	}
 	if w.demands.series {
 		v.series = w.series()
 	}
@@ -135,7 +187,7 @@ func (w *recalling) predict(head, ahead int, expected, scale *nn.Value) predicti
 		target:    w.t.Rows(w.reference, came, end),
 	}
 	if w.moving != nil {
-		p.moving = w.moving[came:end]
+		p.moving, p.emerging = w.moving[came:end], w.emerging[came:end]
 	}
 	if w.demands.twoViews {
 		p.online = w.t.Rows(w.own, came, end)

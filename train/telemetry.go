@@ -34,6 +34,8 @@ type Sample struct {
 	PredictorRank float64 `json:"rank_predictor"`
 	// Horizons are prediction against persistence.
 	Horizons []Horizon `json:"horizons"`
+	// Verifier is how well the verifier does, where there is one.
+	Verifier *VerifierSample `json:"verifier,omitempty"`
 	// WindowsPerSecond is the speed since the look before.
 	WindowsPerSecond float64 `json:"windows_per_second"`
 }
@@ -80,6 +82,10 @@ func (s *Sample) columns() (names []string, values []float64) {
 			add("moving_prediction_"+at, h.Moving.Prediction)
 			add("moving_persistence_"+at, h.Moving.Persistence)
 		}
+	}
+	if s.Verifier != nil {
+		add("verifier_paired", s.Verifier.Paired)
+		add("verifier_cells", s.Verifier.Cells)
 	}
 	add("windows_per_second", s.WindowsPerSecond)
 	return names, values
@@ -229,6 +235,10 @@ func describe(s *Sample, v *views, rows int) {
 	p := v.predictions[len(v.predictions)-1].predicted // the farthest ahead
 	s.PredictorRank = EffectiveRank(spaced(p, rows), p.Shape()[1])
 	s.Horizons = v.horizons()
+	if v.verified != nil && v.verified.measure != nil {
+		sample := v.verified.measure()
+		s.Verifier = &sample
+	}
 }
 
 // spaced are up to n rows of a value.

@@ -155,6 +155,7 @@ func TestGradientsOfTheOtherObjectivesAreThoseOfTheirValues(t *testing.T) {
 		f      func(t *nn.Tape, in []*nn.Value) *nn.Value
 	}{
 		"weighted L1": {[][]int{{6, 4}, {6, 4}}, func(t *nn.Tape, in []*nn.Value) *nn.Value { return WeightedL1(t, in[0], in[1], weights) }},
+		"weighted L2": {[][]int{{6, 4}, {6, 4}}, func(t *nn.Tape, in []*nn.Value) *nn.Value { return WeightedL2(t, in[0], in[1], weights) }},
 		"pixels":      {[][]int{{6, 4}}, func(t *nn.Tape, in []*nn.Value) *nn.Value { return Pixels(t, in[0], t.Input(normal(99, 6, 4))) }},
 		"expected error": {[][]int{{6}}, func(t *nn.Tape, in []*nn.Value) *nn.Value {
 			return ExpectedError(t, t.Input(normal(5, 6, 3)), t.Input(normal(6, 6, 3)), in[0])

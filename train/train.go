@@ -107,7 +107,7 @@ func Run(ctx context.Context, config Config, options Options) (*Outcome, error) 
 // openSources opens everything that windows are drawn from. The footage, where there is any, is to be closed.
 func openSources(ctx context.Context, c *Config, options Options) (Source, *Footage, error) {
 	m := &Mixture{}
-	m.Add(SceneSource{}, c.Data.Scenes.Weight)
+	m.Add(SceneSource{Eventful: c.Data.Scenes.Eventful}, c.Data.Scenes.Weight)
 	m.Add(SpriteSource{}, c.Data.Sprites.Weight)
 	if c.Data.Digits.Weight > 0 {
 		digits, err := OpenDigits(c.Data.Digits.Path)
@@ -269,14 +269,26 @@ func (t *trainer) makeModel() (err error) {
 	if c.Objective.Pixels.Weight > 0 {
 		t.objectives.decoder = nn.NewLinear(extra, "pixels", t.learner.width(), t.learner.patch(), true)
 	}
+	if c.Objective.Reconstruct.Weight > 0 {
+		t.objectives.reader = nn.NewLinear(extra, "reader", t.learner.width(), t.learner.patch(), true)
+	}
 	if t.average, err = nn.NewEMA(t.learner.target(), t.learner.online()); err != nil {
 		return err
 	}
 	t.learns = append(append(t.learns, t.learner.online().All()...), extra.All()...)
+	if c.Objective.Verifier.Weight > 0 {
+		if t.objectives.verifying, err = newVerifying(c, t.learner.width()); err != nil {
+			return err
+		}
+		t.learns = append(t.learns, t.objectives.verifying.learns.All()...)
+	}
 	o := c.Optimiser
 	t.learned = learned{
-		online: t.learner.online(), target: t.learner.target(), extra: extra,
+		online: t.learner.online(), target: t.learner.target(), extra: extra, verifier: t.objectives.verifying,
 		optimiser: nn.NewAdamW(t.learns, nn.AdamWConfig{Beta1: o.Beta1, Beta2: o.Beta2, Decay: o.Decay}),
+	}
+	if o.Kind == Muon {
+		t.learned.muon = newMuon(t.device, t.learns, o.Decay)
 	}
 	t.tape = t.device.NewTape(nn.TapeConfig{Gradients: true})
 	t.fixed = t.device.NewTape(nn.TapeConfig{})
@@ -287,6 +299,9 @@ func (t *trainer) closeTapes() {
 	_ = t.device.Run(func() error { // closing cannot fail
 		t.tape.Close()
 		t.fixed.Close()
+		if t.learned.muon != nil {
+			t.learned.muon.tape.Close()
+		}
 		return nil
 	})
 }
@@ -380,8 +395,14 @@ func (t *trainer) learn(b *Batch, step int, progress float64, s *Sample) (float6
 	if s != nil {
 		s.GradientNorm = norm
 	}
+	if t.learned.muon != nil {
+		t.learned.muon.step(rate)
+	}
 	t.learned.optimiser.Step(t.device, rate)
 	t.average.Update(t.device, momentum)
+	if t.objectives.verifying != nil {
+		t.objectives.verifying.average.Update(t.device, momentum)
+	}
 	return value, nil
 }
 
@@ -449,14 +470,21 @@ func (t *trainer) finish(complete bool) error {
 	if err := t.save(); err != nil || !complete {
 		return err
 	}
+	average, v := t.config.Objective.Target == TargetEMA, t.objectives.verifying
 	kept := t.learner.target()
-	if t.config.Objective.Target != TargetEMA {
+	if !average {
 		kept = t.learner.online()
 	}
 	if err := model.Write(t.modelFolder(), t.learner.config(), kept.All()...); err != nil {
 		return fmt.Errorf("writing the model: %w", err)
 	}
-	return nil
+	if v == nil {
+		return nil
+	}
+	if !average {
+		return v.write(t.modelFolder(), v.learns)
+	}
+	return v.write(t.modelFolder(), v.follows)
 }
 
 func (t *trainer) modelFolder() string { return filepath.Join(t.config.Output, ModelFolder) }

@@ -96,6 +96,7 @@ func TestEveryObjectiveTrains(t *testing.T) {
 		"margin":           alone(func(o *ObjectiveConfig) { o.Margin.Weight = 1 }),
 		"jepa and sigreg":  func(c *Config) { c.Objective.Target, c.Objective.SIGReg.Weight = TargetOnline, 1 },
 		"pixels":           alone(func(o *ObjectiveConfig) { o.Pixels.Weight = 1 }),
+		"muon":             func(c *Config) { c.Optimiser.Kind = Muon },
 		"jepa and in time": func(c *Config) { c.Objective.TimeSimilarity.Weight = 1 },
 		"mixed":            func(c *Config) { c.Objective.VICReg.Weight, c.Objective.Pixels.Weight = 0.1, 0.5 },
 	} {
@@ -111,6 +112,27 @@ func TestEveryObjectiveTrains(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestTokensOfARecurrentModelStayReadable: with reconstruct the pixels of a place are told by its token, and other families are refused.
+func TestTokensOfARecurrentModelStayReadable(t *testing.T) {
+	c := tiny(t)
+	c.Objective.Reconstruct, c.Budget.Steps = ReconstructConfig{Weight: 1, Moving: 4}, 120
+	c.Objective.InfoNCE.Weight, c.Objective.InfoNCE.Moving, c.Objective.InfoNCE.Rows = 0.1, true, 64
+	c.Objective.JEPA.Emerging = 8
+	_, err := Run(t.Context(), c, one())
+	require.NoError(t, err)
+	rows := rowsWithoutTimes(t, c.Output)
+	at := slices.Index(rows[0], "term_reconstruct")
+	require.GreaterOrEqual(t, at, 0)
+	first, err := strconv.ParseFloat(rows[1][at], 64)
+	require.NoError(t, err)
+	last, err := strconv.ParseFloat(rows[len(rows)-1][at], 64)
+	require.NoError(t, err)
+	require.Less(t, last, 0.85*first)
+
+	c.Model.Family = Transformer
+	require.ErrorContains(t, c.Validate(), "objective.reconstruct is for recurrent models")
 }
 
 func TestEveryWayOfATransformerTrains(t *testing.T) {

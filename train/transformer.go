@@ -15,7 +15,8 @@ type transformer struct {
 	demands   demands
 	described model.Config
 	seconds   float64 // of a step of tokens
-	frames    int
+	// frames are seen or predicted, of the drawn ones of a window; the others are there for negatives only.
+	frames, drawn int
 
 	encoder, follower *encoder.VisionTransformer
 	predictor         *predictor.MaskedTransformer
@@ -23,13 +24,14 @@ type transformer struct {
 
 	levels      *levels
 	whole, past array // pixels of the windows, and of what is seen of them
+	futures     array // pixels that a verifier is asked about
 }
 
 func newTransformer(c *Config) *transformer {
 	x := c.Model.Transformer
 	l := &transformer{
-		settings: x, demands: c.Objective.demands(), described: x.model(c.Data.Frames), frames: c.Data.Frames,
-		seconds: float64(x.Tubelet) / c.Data.FPS,
+		settings: x, demands: c.Objective.demands(), described: x.model(x.learned(c.Data.Frames)), frames: x.learned(c.Data.Frames),
+		drawn: c.Data.Frames, seconds: float64(x.Tubelet) / c.Data.FPS,
 	}
 	l.levels = levelsOf(l.described)
 	encoders, predictors := nn.NewParameters(c.Seed), nn.NewParameters(c.Seed^predictorSeed)
@@ -58,10 +60,13 @@ func (l *transformer) steps() int  { return l.frames / l.settings.Tubelet }
 func (l *transformer) places() int { return l.grid() * l.grid() }
 
 func (l *transformer) look(t, fixed *nn.Tape, b *Batch, random *rand.Rand) *views {
-	batch := len(b.Pixels) / (l.frames * l.settings.Side * l.settings.Side * 3)
+	size := l.settings.Side * l.settings.Side * 3
+	batch := len(b.Pixels) / (l.drawn * size)
 	pixels := l.whole.of(batch, l.frames, l.settings.Side, l.settings.Side, 3)
-	l.levels.apply(pixels.Float32s(), b.Pixels)
-	w := &looking{transformer: l, t: t, batch: batch, pixels: t.Input(pixels)}
+	for i := range batch {
+		l.levels.apply(pixels.Float32s()[i*l.frames*size:], b.Pixels[i*l.drawn*size:(i*l.drawn+l.frames)*size])
+	}
+	w := &looking{transformer: l, t: t, batch: batch, pixels: t.Input(pixels), all: b, random: random}
 	if l.demands.target == TargetEMA {
 		tokens := l.follower.Forward(fixed, fixed.Input(pixels))
 		w.reference = t.Input(fixed.LayerNorm(tokens, nil, nil, targetEps).Dense())
@@ -86,6 +91,8 @@ type looking struct {
 	*transformer
 	t      *nn.Tape
 	batch  int
+	all    *Batch
+	random *rand.Rand
 	pixels *nn.Value // [B, T, S, S, 3]
 	// reference are the tokens of the whole windows that predictions are compared with, own those of the learning encoder, where wanted;
 	// both through LayerNorm, [B*N, D].
@@ -97,13 +104,17 @@ func (w *looking) next() *views {
 	known, all := w.settings.Context/w.settings.Tubelet*w.places(), w.steps()*w.places()
 	seen := w.encoder.Forward(w.t, w.t.Input(w.seen().dense))
 	predicted := w.predictor.Forward(w.t, w.t.Reshape(seen, w.batch, known, w.width()), [][]int{upTo(0, known)}, [][]int{upTo(known, all)})
+	predicted = w.t.Reshape(predicted, w.batch*(all-known), w.width())
 	hidden := make([][]int, w.batch)
 	for i := range hidden {
 		hidden[i] = upTo(known, all)
 	}
-	v := w.views(seen, w.t.Reshape(predicted, w.batch*(all-known), w.width()), hidden)
+	v := w.views(seen, predicted, hidden)
 	if w.demands.series {
 		v.series = w.series(v.tokens, known/w.places())
+	}
+	if w.demands.verifier {
+		v.verified = w.verify(seen, predicted)
 	}
 	return v
 }

@@ -76,7 +76,8 @@ const (
 	clearOfWall                   = 3
 	placements                    = 30 // how often a position is redrawn before the scene is given up
 	soft                          = 0.5
-	narrowestColumn, widestColumn = 16, 22
+	narrowestColumn, widestColumn = 16.0, 22.0
+	narrowColumn                  = 11.0
 )
 
 // layout restricts what a scene is drawn with.
@@ -84,6 +85,7 @@ type layout struct {
 	objects int // 0: one, two or three
 	columns columns
 	wall    choice
+	narrow  bool // columns, too, that hide a thing for a moment only
 }
 
 // choice says whether something is there.
@@ -128,7 +130,7 @@ func tryScene(random *rand.Rand, l layout) (Scene, bool) {
 		s.Wall = 22 + random.IntN(21)
 	}
 	if s.Wall == 0 {
-		s.drawOccluders(random, l.columns)
+		s.drawOccluders(random, l.columns, l.narrow)
 	}
 	if random.Float64() < gravityChance {
 		s.Gravity = gravity
@@ -148,7 +150,7 @@ func tryScene(random *rand.Rand, l layout) (Scene, bool) {
 }
 
 // drawOccluders draws the columns. The second one lies at a border, and only where the first one leaves room on both sides.
-func (s *Scene) drawOccluders(random *rand.Rand, c columns) {
+func (s *Scene) drawOccluders(random *rand.Rand, c columns, narrow bool) {
 	count := 0
 	switch c {
 	case anyColumns:
@@ -160,7 +162,11 @@ func (s *Scene) drawOccluders(random *rand.Rand, c columns) {
 	if count == 0 {
 		return
 	}
-	width := uniform(random, narrowestColumn, widestColumn)
+	narrowest := narrowestColumn
+	if narrow {
+		narrowest = narrowColumn
+	}
+	width := uniform(random, narrowest, widestColumn)
 	left := uniform(random, 10, 54-width)
 	first := Occluder{Left: int(left + 0.5), Right: int(left + width + 0.5), colour: drawGrey(random, 0.15, 0.75)}
 	s.Occluders = append(s.Occluders, first)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"image/png"
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -251,6 +252,37 @@ func TestMixOfPossibleScenesIsAsDrawn(t *testing.T) {
 	require.InDelta(t, 0.75*0.77, columns/n, 0.06)
 	require.InDelta(t, 1.75, objects/n, 0.05)
 	require.InDelta(t, restChance, resting/objects, 0.03)
+}
+
+// TestEventfulScenesArePossibleAndMoreHappensInThem: most of them hide something for a while, which few scenes do by themselves.
+func TestEventfulScenesArePossibleAndMoreHappensInThem(t *testing.T) {
+	const n = 1000
+	share := func(draw func(*rand.Rand) Scene) (passages, meetings float64) {
+		for i := range uint64(n) {
+			s := draw(NewRandom(9, i))
+			paths := s.paths()
+			if s.passes(paths) {
+				passages++
+			}
+			if s.meets(paths) {
+				meetings++
+			}
+			for k := range s.Objects {
+				for frame := range Frames {
+					require.Equal(t, paths[k].at(frame), s.tracks[k][frame].point)
+					require.False(t, s.tracks[k][frame].absent)
+				}
+			}
+		}
+		return passages / n, meetings / n
+	}
+	passages, meetings := share(Eventful)
+	plainPassages, plainMeetings := share(Possible)
+	require.Greater(t, passages, 0.5)
+	require.Less(t, plainPassages, 0.35)
+	require.Greater(t, meetings, plainMeetings)
+	a, b := Eventful(NewRandom(1, 2)), Eventful(NewRandom(1, 2))
+	require.Equal(t, render(&a), render(&b))
 }
 
 func TestSensorNoiseIsAsStrongAsSaid(t *testing.T) {
