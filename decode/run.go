@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
+
+	"github.com/asticode/go-astiav"
 
 	"github.com/ensue-video/ensue/container"
 	"github.com/ensue-video/ensue/stream"
@@ -25,6 +28,8 @@ type run struct {
 	last       int64
 	rank, out  int
 	interlaced bool
+	// shownWidth and shownHeight are the size of the last sampled picture, upright.
+	shownWidth, shownHeight int
 	// passes says that pictures may be passed over, passed that some were.
 	passes, passed bool
 }
@@ -201,8 +206,21 @@ func (r *run) take() error {
 	if err := r.painter.paint(r.frame, r.turn, r.frames[at:at+picture]); err != nil {
 		return err
 	}
+	r.shownWidth, r.shownHeight = shown(r.frame, r.turn)
 	r.taken = append(r.taken, tau)
 	return nil
+}
+
+// shown is the size of the frame as people see it: pixels square, the picture upright.
+func shown(frame *astiav.Frame, turn orientation) (width, height int) {
+	width, height = frame.Width(), frame.Height()
+	if ratio := frame.SampleAspectRatio(); ratio.Num() > 0 && ratio.Den() > 0 {
+		width = int(math.Round(float64(width) * ratio.Float64()))
+	}
+	if turn.swap {
+		return height, width
+	}
+	return width, height
 }
 
 // place is the frame's place in the order of presentation, or -1 for a frame that comes too late for its place or has none.
@@ -248,6 +266,7 @@ func (r *run) clip() *stream.Clip {
 	clip.Start, clip.End = r.offset, r.end
 	clip.Dropped = r.dropped()
 	clip.Decoded = len(r.times) - clip.Dropped
+	clip.ShownWidth, clip.ShownHeight, clip.Cropped = r.shownWidth, r.shownHeight, r.fit == Crop
 	return clip
 }
 

@@ -16,6 +16,9 @@ type Timeline struct {
 	epoch time.Time
 }
 
+// TimelineAt is the clock of a stream of which so much has passed.
+func TimelineAt(end time.Duration) *Timeline { return &Timeline{end: end} }
+
 // Offset is where the segment begins.
 func (t *Timeline) Offset(segment *stream.Segment) time.Duration {
 	if segment.Start.IsZero() {
@@ -29,6 +32,9 @@ func (t *Timeline) Offset(segment *stream.Segment) time.Duration {
 	}
 	return segment.Start.Sub(t.epoch)
 }
+
+// End is where the last segment ended.
+func (t *Timeline) End() time.Duration { return t.end }
 
 // Advance moves the clock to the end of the clip.
 func (t *Timeline) Advance(clip *stream.Clip) { t.end = clip.End }

@@ -8,8 +8,6 @@ const (
 	CodeConfig stream.Code = "ingest.config"
 	// CodeLate: a segment came after its place in the stream was given up.
 	CodeLate stream.Code = "ingest.late"
-	// CodeClaim: the record holds a claim instead of the video, which this version does not resolve.
-	CodeClaim stream.Code = "ingest.claim_unsupported"
 	// CodeBroker: no broker could be reached at the start.
 	CodeBroker stream.Code = "ingest.broker_unreachable"
 	// CodeTopic: the topic does not exist.

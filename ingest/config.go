@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -36,7 +37,9 @@ func patience(ctx context.Context, drain time.Duration) time.Duration {
 type Config struct {
 	Kafka *KafkaConfig `def:"kafka"`
 	Files *FilesConfig `def:"files"`
-	Order OrderConfig  `def:"order"`
+	// Claims says where payloads may lie that are not in their records; nil: nowhere.
+	Claims *ClaimsConfig `def:"claims"`
+	Order  OrderConfig   `def:"order"`
 }
 
 // KafkaConfig reads records from a topic as a member of a consumer group.
@@ -44,6 +47,8 @@ type KafkaConfig struct {
 	Brokers []string `def:"brokers"`
 	Topic   string   `def:"topic"`
 	Group   string   `def:"group"`
+	// Security is how to get into the brokers; nil is neither TLS nor login.
+	Security *connect.Security `def:"security"`
 	// StartAt is where a group without committed offsets begins: "oldest" or "newest".
 	StartAt string `def:"start_at"`
 	// MaxBytes is how much one fetch may bring (a larger single record is still delivered).
@@ -56,6 +61,8 @@ type KafkaConfig struct {
 	SessionTimeout time.Duration `def:"session_timeout"`
 	// RebalanceTimeout is how long the group waits for this member to give its partitions back.
 	RebalanceTimeout time.Duration `def:"rebalance_timeout"`
+	// HoldBack is how many records of a partition the committed offset may lag behind for the sake of context; 0 is without a bound.
+	HoldBack int `def:"hold_back"`
 	// DrainTimeout is how long segments in flight may take to finish when partitions are given back or the pipeline stops.
 	DrainTimeout time.Duration `def:"drain_timeout"`
 }
@@ -101,6 +108,7 @@ func DefaultKafka() KafkaConfig {
 		SessionTimeout:   45 * time.Second,
 		RebalanceTimeout: 60 * time.Second,
 		DrainTimeout:     40 * time.Second,
+		HoldBack:         10_000,
 	}
 }
 
@@ -129,6 +137,9 @@ func (c Config) Validate() error {
 	if c.Files != nil {
 		errs = append(errs, c.Files.validate()...)
 	}
+	if c.Claims != nil {
+		errs = append(errs, c.Claims.validate()...)
+	}
 	errs = append(errs, c.Order.validate()...)
 	if err := errors.Join(errs...); err != nil {
 		return &stream.Failure{Code: CodeConfig, Stage: "ingest", Permanent: true, Err: err}
@@ -149,6 +160,9 @@ func (c *KafkaConfig) validate() []error {
 	refuse(len(c.Brokers) == 0, "brokers is empty: give at least one host:port")
 	refuse(c.Topic == "", "topic is empty: name the topic to read")
 	refuse(c.Group == "", "group is empty: name the consumer group")
+	if err := c.Security.Validate(keySecurity); err != nil {
+		errs = append(errs, err)
+	}
 	refuse(c.StartAt != "oldest" && c.StartAt != "newest", "start_at is %q: use oldest or newest", c.StartAt)
 	refuse(c.MaxBytes < 1 || c.MaxBytes > math.MaxInt32, "max_bytes is %d: use 1 to %d", c.MaxBytes, math.MaxInt32)
 	refuse(c.MaxWait < minWait, "max_wait is %s: use at least %s", c.MaxWait, minWait)

@@ -20,6 +20,7 @@ type Files struct {
 	counters Counters
 	drain    time.Duration
 	watching watching
+	gate     Gate // nil: none
 }
 
 // filesAtOnce is how many files are read side by side: one can be read while the segments of another are waited for.
@@ -89,6 +90,11 @@ func (f *Files) work(ctx context.Context, jobs <-chan job, flight *flight, out c
 			if segment.Problem != nil {
 				f.counters.Problems.Add(1)
 			}
+			if f.gate != nil {
+				if err := f.gate.Enter(ctx, segment); err != nil {
+					return err
+				}
+			}
 			flight.add()
 			segment.Receipt = flightReceipt{flight}
 			select {
@@ -97,6 +103,9 @@ func (f *Files) work(ctx context.Context, jobs <-chan job, flight *flight, out c
 				return nil
 			case <-ctx.Done():
 				segment.Receipt.Done(segment.ID())
+				if f.gate != nil {
+					f.gate.Leave(segment)
+				}
 				return ctx.Err()
 			}
 		})

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/segmentio/kafka-go"
 
+	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -28,6 +30,7 @@ type Kafka struct {
 	counters  Counters
 	positions positions
 	timing    timing
+	options   options
 }
 
 // timing is what no user needs to set.
@@ -123,16 +126,34 @@ func (k *Kafka) reach(ctx context.Context) error {
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case connect.Why(err) != "" && waited >= k.timing.topic:
+			return k.refused(err)
 		case isMissing(err) && waited >= k.timing.topic:
 			return &stream.Failure{Code: CodeTopic, Stage: "ingest", Err: fmt.Errorf(
 				"ingest.kafka.topic %q does not exist on %s: create it, or check its spelling: %w",
 				k.cfg.Topic, strings.Join(k.cfg.Brokers, ", "), err)}
 		case !isMissing(err) && waited >= k.timing.reach:
 			return &stream.Failure{Code: CodeBroker, Stage: "ingest", Err: fmt.Errorf(
-				"no broker of ingest.kafka.brokers (%s) answered within %s: check the addresses, and that Kafka runs: %w",
-				strings.Join(k.cfg.Brokers, ", "), k.timing.reach, err)}
+				"no broker of ingest.kafka.brokers (%s) answered within %s: %s: %w", strings.Join(k.cfg.Brokers, ", "), k.timing.reach,
+				cmp.Or(k.cfg.Security.HintUnanswered(err, connect.Below(keySecurity)), "check the addresses, and that Kafka runs"), err)}
 		}
 		sleep(ctx, backoff(attempt))
+	}
+}
+
+// keySecurity is where a definition says how to get into the brokers of the source.
+const keySecurity = "ingest.kafka.security"
+
+// refused is why the brokers, which are there, do not let this client read: no encryption, no login, no rights.
+func (k *Kafka) refused(err error) error {
+	why := connect.Why(err)
+	hint := k.cfg.Security.Hint(why, err, connect.Below(keySecurity))
+	if why == connect.ReasonRights {
+		hint += fmt.Sprintf(" describe and read the topic %q and to read the group %q", k.cfg.Topic, k.cfg.Group)
+	}
+	return &stream.Failure{
+		Code: stream.Code("ingest." + string(why)), Stage: "ingest",
+		Err: fmt.Errorf("reading from %s with %s: %w: %s", strings.Join(k.cfg.Brokers, ", "), k.cfg.Security, err, hint),
 	}
 }
 
@@ -169,9 +190,10 @@ type membership struct {
 }
 
 func (k *Kafka) connect() *membership {
-	m := &membership{Kafka: k, dialer: newDialer(k.timing.request), joiner: newDialer(k.timing.request)}
+	dial := k.cfg.Security.Dialer(k.timing.request)
+	m := &membership{Kafka: k, dialer: newDialer(dial), joiner: newDialer(dial)}
 	m.transport = &kafka.Transport{
-		Dial: m.dialer.dial, DialTimeout: k.timing.request, ClientID: clientID,
+		Dial: m.dialer.dial, DialTimeout: k.timing.request, ClientID: clientID, SASL: k.cfg.Security.Login(),
 		MetadataTopics: []string{k.cfg.Topic}, MetadataTTL: 3 * time.Second,
 	}
 	m.client = &kafka.Client{Addr: kafka.TCP(k.cfg.Brokers...), Transport: m.transport}
@@ -194,7 +216,9 @@ func (m *membership) join() (*kafka.ConsumerGroup, error) {
 	}
 	group, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{
 		ID: m.cfg.Group, Brokers: m.cfg.Brokers, Topics: []string{m.cfg.Topic},
-		Dialer:            &kafka.Dialer{ClientID: clientID, Timeout: m.timing.request, DialFunc: m.joiner.dial},
+		Dialer: &kafka.Dialer{
+			ClientID: clientID, Timeout: m.timing.request, DialFunc: m.joiner.dial, SASLMechanism: m.cfg.Security.Login(),
+		},
 		HeartbeatInterval: m.timing.heartbeat, SessionTimeout: m.cfg.SessionTimeout, RebalanceTimeout: m.cfg.RebalanceTimeout,
 		JoinGroupBackoff: m.timing.rejoin, Timeout: m.timing.request, StartOffset: startAt,
 		WatchPartitionChanges: true, PartitionWatchInterval: m.timing.watch,
@@ -256,6 +280,7 @@ type generationRun struct {
 	owned      bool
 	bare       bool // the broker takes no metadata of ours
 	committing outage
+	lease      *lease
 }
 
 // run owns the assigned partitions until ctx is done and everything is drained and committed.
@@ -266,6 +291,10 @@ func (g *generationRun) run(ctx context.Context) []*stream.Segment {
 	}
 	g.log.Info("reading", "partitions", g.ids(), "generation", g.generation.ID)
 	g.owned = true
+	g.lease = newLease(g.cfg.SessionTimeout, g.affirm)
+	for _, w := range g.workers {
+		w.offsets.lease = g.lease
+	}
 	g.commit(ctx) // pins where reading starts: a member that dies before its first result must not start elsewhere
 
 	var working, committing sync.WaitGroup
@@ -350,41 +379,67 @@ func (g *generationRun) lookUp(ctx context.Context, ids []int) error {
 
 // worker makes the worker of a partition that continues at what was committed.
 func (g *generationRun) worker(p kafka.OffsetFetchPartition, end partitionEnd) *worker {
+	w := g.newWorker(p, end, share{partitions: len(g.ids()), generation: g.generation.ID}, g.out)
+	w.fetcher = &fetcher{
+		client: g.client, topic: g.cfg.Topic, partition: p.Partition, wait: g.cfg.MaxWait, log: g.log,
+		pace:   newPace(g.fetchBytes(len(g.ids())), g.cfg.ReadBatchTimeout),
+		outage: outage{log: g.log, what: fmt.Sprintf("reading partition %d", p.Partition)},
+	}
+	return w
+}
+
+// share is what this member has of the topic: so many partitions in a generation of the group.
+type share struct {
+	partitions int
+	generation int32
+}
+
+// newWorker makes a worker as both drivers need it; how it reads is theirs.
+func (k *Kafka) newWorker(p kafka.OffsetFetchPartition, end partitionEnd, of share, out chan<- *stream.Segment) *worker {
 	w := &worker{
-		id: p.Partition, out: g.out, counters: &g.counters, drain: g.cfg.DrainTimeout, log: g.log,
-		order:   NewOrder(g.order, g.bounds.share(len(g.ids())), &g.counters),
-		offsets: g.start(p, end),
-		fetcher: fetcher{
-			client: g.client, topic: g.cfg.Topic, partition: p.Partition, wait: g.cfg.MaxWait, log: g.log,
-			pace:   newPace(g.cfg.MaxBytes, g.cfg.ReadBatchTimeout),
-			outage: outage{log: g.log, what: fmt.Sprintf("reading partition %d", p.Partition)},
-		},
+		id: p.Partition, out: out, counters: &k.counters, drain: k.cfg.DrainTimeout, log: k.log,
+		order:   NewOrder(k.order, k.bounds.share(of.partitions), &k.counters),
+		offsets: k.start(p, end),
 	}
 	w.committed.offset, w.committed.metadata = p.CommittedOffset, p.Metadata
-	w.moved = func(read, high int64) { g.positions.moved(p.Partition, read, high) }
+	w.offsets.limit = int64(k.cfg.HoldBack)
+	k.options.equip(w, takeover{
+		group: k.cfg.Group, topic: k.cfg.Topic, partition: p.Partition, generation: of.generation,
+		committed: p.CommittedOffset >= 0 && p.CommittedOffset <= end.last, end: end.last,
+	})
+	w.moved = func(read, high int64) { k.positions.moved(p.Partition, read, high) }
 	w.moved(w.offsets.position(), end.last)
 	return w
 }
 
+// fetchBytes is how much one partition asks for at once: all fetches together take no more of the memory than half of what the source
+// may use (invariant 6), as nearly as the size of a single record allows.
+func (k *Kafka) fetchBytes(partitions int) int64 {
+	if k.options.memory <= 0 {
+		return k.cfg.MaxBytes
+	}
+	return min(k.cfg.MaxBytes, max(k.options.memory/2/int64(max(partitions, 1)), minFetch))
+}
+
 // start is what a partition's owner before left, or the end of the partition that start_at names.
-func (g *generationRun) start(p kafka.OffsetFetchPartition, end partitionEnd) *offsets {
+func (k *Kafka) start(p kafka.OffsetFetchPartition, end partitionEnd) *offsets {
 	if p.CommittedOffset < 0 {
 		first := end.first
-		if g.cfg.StartAt == "newest" {
+		if k.cfg.StartAt == "newest" {
 			first = end.last
 		}
 		return newOffsets(first, progress{Base: first, Next: first})
 	}
 	prior, err := parseProgress(p.CommittedOffset, p.Metadata)
 	if err != nil {
-		g.log.Warn("ignoring the metadata of a committed offset; what it said is done will be processed again",
+		k.log.Warn("ignoring the metadata of a committed offset; what it said is done will be processed again",
 			"partition", p.Partition, "offset", p.CommittedOffset, "error", err)
 	}
 	from := newOffsets(p.CommittedOffset, prior)
 	if p.CommittedOffset < end.first || p.CommittedOffset > end.last {
-		g.log.Warn("the committed offset is no longer there, going on at the oldest one",
+		k.log.Warn("the committed offset is no longer there, going on at the oldest one",
 			"partition", p.Partition, "committed", p.CommittedOffset, "oldest", end.first, "newest", end.last)
-		g.counters.OutOfRange.Add(1)
+		k.counters.OutOfRange.Add(1)
 		if p.CommittedOffset > end.last { // a new topic of the same name
 			return newOffsets(end.first, progress{Base: end.first, Next: end.first})
 		}
@@ -402,6 +457,7 @@ func (g *generationRun) commitRegularly(ctx context.Context, drained <-chan stru
 			return
 		case <-ticker.C:
 			g.commit(ctx)
+			g.lease.renew(ctx)
 		}
 	}
 }
@@ -430,13 +486,27 @@ func (g *generationRun) commit(ctx context.Context) bool {
 	if !g.owned {
 		return true
 	}
-	commits := g.changed()
-	if len(commits) == 0 {
-		return true
+	commits := g.commits(false)
+	return len(commits) == 0 || g.commitNow(ctx, commits) == nil || !g.owned
+}
+
+// affirm commits what is committed already: the coordinator takes it from a member of the generation and from nobody else. A heartbeat
+// would not do: kafka-go reads the error in its answer from the wrong place and always finds none.
+func (g *generationRun) affirm(ctx context.Context) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.owned {
+		return kafka.UnknownMemberId
 	}
+	return g.commitNow(ctx, g.commits(true))
+}
+
+func (g *generationRun) commitNow(ctx context.Context, commits []kafka.OffsetCommit) error {
+	sent := time.Now()
 	err := g.send(ctx, commits)
 	switch {
 	case err == nil:
+		g.lease.confirm(sent)
 		g.committing.over()
 		for _, w := range g.workers {
 			for _, c := range commits {
@@ -445,7 +515,6 @@ func (g *generationRun) commit(ctx context.Context) bool {
 				}
 			}
 		}
-		return true
 	case errors.Is(err, kafka.OffsetMetadataTooLarge) && !g.bare:
 		g.log.Warn("the broker refuses the metadata of committed offsets; without it results are written again after a restart: "+
 			"raise offset.metadata.max.bytes to 4096", "error", err)
@@ -454,18 +523,18 @@ func (g *generationRun) commit(ctx context.Context) bool {
 		g.owned = false // the group gave the partitions to somebody else
 		g.log.Warn("the group refuses the commit of a member it gave up; the segments since the last one are processed again",
 			"error", err)
-		return true
 	default:
 		g.committing.failed(err)
 	}
-	return false
+	return err
 }
 
 func isFenced(err error) bool {
 	return errors.Is(err, kafka.IllegalGeneration) || errors.Is(err, kafka.UnknownMemberId) || errors.Is(err, kafka.FencedInstanceID)
 }
 
-func (g *generationRun) changed() []kafka.OffsetCommit {
+// commits are how far every partition is done: those where that changed, or all.
+func (g *generationRun) commits(all bool) []kafka.OffsetCommit {
 	var commits []kafka.OffsetCommit
 	for _, w := range g.workers {
 		p := w.offsets.progress()
@@ -474,7 +543,7 @@ func (g *generationRun) changed() []kafka.OffsetCommit {
 			limit = 0
 		}
 		c := kafka.OffsetCommit{Partition: w.id, Offset: p.Base, Metadata: p.text(limit)}
-		if c.Offset != w.committed.offset || c.Metadata != w.committed.metadata {
+		if all || c.Offset != w.committed.offset || c.Metadata != w.committed.metadata {
 			commits = append(commits, c)
 		}
 		g.positions.commit(w.id, p.Base)
@@ -503,10 +572,10 @@ func (g *generationRun) send(ctx context.Context, commits []kafka.OffsetCommit) 
 
 // dialer makes connections and remembers them, so that they can be cut.
 type dialer struct {
-	net.Dialer
-	mu     sync.Mutex
-	open   map[*tracked]struct{}
-	closed bool
+	connect connect.DialFunc
+	mu      sync.Mutex
+	open    map[*tracked]struct{}
+	closed  bool
 }
 
 // tracked is a connection that its dialer knows of.
@@ -515,12 +584,12 @@ type tracked struct {
 	by *dialer
 }
 
-func newDialer(timeout time.Duration) *dialer {
-	return &dialer{Dialer: net.Dialer{Timeout: timeout}, open: map[*tracked]struct{}{}}
+func newDialer(dial connect.DialFunc) *dialer {
+	return &dialer{connect: dial, open: map[*tracked]struct{}{}}
 }
 
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := d.DialContext(ctx, network, address)
+	conn, err := d.connect(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}

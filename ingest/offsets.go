@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"sync"
@@ -29,6 +30,10 @@ type offsets struct {
 	era    int // counts the topics of this name: receipts of an earlier one say nothing about this one
 	flight flight
 	closed bool
+	// limit is how many records may be held back for the sake of context; 0: any number. given counts streams that were given up for it.
+	limit int64
+	given int64
+	lease *lease // nil: nobody else can have the partition
 }
 
 // held is a record sent on: place orders them as they were sent, which is the order of the stream.
@@ -118,6 +123,18 @@ type receipt struct {
 // Done implements stream.Receipt.
 func (r *receipt) Done(needed stream.SegmentID) { r.to.done(r, needed) }
 
+// Held implements stream.Holding.
+func (r *receipt) Held(ctx context.Context) bool { return r.to.held(ctx) }
+
+// held says whether the partition still belongs to this process; once it does not, nothing that is known of it counts.
+func (o *offsets) held(ctx context.Context) bool {
+	held := o.lease == nil || o.lease.held(ctx)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = o.closed || !held && ctx.Err() == nil
+	return held && !o.closed
+}
+
 // receipt makes the receipt of a record.
 func (o *offsets) receipt(segment *stream.Segment) *receipt {
 	o.mu.Lock()
@@ -144,7 +161,7 @@ func (o *offsets) sent(segment *stream.Segment) {
 	}
 	delete(o.again, r.offset)
 	o.holds[r.stream] = append(o.holds[r.stream], held{
-		place: r.place, sequence: r.sequence, offset: r.offset, void: segment.Problem != nil || len(segment.Payload) == 0,
+		place: r.place, sequence: r.sequence, offset: r.offset, void: segment.Problem != nil || len(segment.Payload) == 0 && segment.Ref == "",
 	})
 }
 
@@ -155,6 +172,9 @@ func (o *offsets) done(r *receipt, needed stream.SegmentID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
+		if r.place != 0 {
+			o.flight.done()
+		}
 		return // the partition belongs to somebody else: what we know of it counts no more
 	}
 	current := r.era == o.era
@@ -199,6 +219,7 @@ func (o *offsets) letGo(r *receipt, needed stream.SegmentID) {
 func (o *offsets) progress() progress {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.bound()
 	p := progress{
 		Next:    max(o.read, o.prior.Next),
 		Pending: slices.Concat(o.pending, o.prior.Pending),
@@ -220,6 +241,40 @@ func (o *offsets) progress() progress {
 		}
 	}
 	return p
+}
+
+// bound lets go of context that lies too far behind: whoever takes the partition over then judges the next segment of that stream without
+// its past. What is not done is never let go.
+func (o *offsets) bound() {
+	if o.limit <= 0 {
+		return
+	}
+	oldest := max(o.read, o.prior.Next) - o.limit
+	from, _ := slices.BinarySearch(o.prior.Needed, oldest)
+	o.prior.Needed = o.prior.Needed[from:]
+	for offset := range o.again {
+		if offset < oldest {
+			delete(o.again, offset)
+		}
+	}
+	for name, list := range o.holds {
+		kept := slices.DeleteFunc(list, func(h held) bool { return h.offset < oldest })
+		if len(kept) < len(list) {
+			o.given++
+		}
+		if o.holds[name] = kept; len(kept) == 0 {
+			delete(o.holds, name)
+		}
+	}
+}
+
+// takeGiven is how many streams' context was given up since it was asked last.
+func (o *offsets) takeGiven() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	count := o.given
+	o.given = 0
+	return count
 }
 
 // drain waits until nothing sent is under way, for at most timeout; it returns how many segments still are. From then on

@@ -279,3 +279,35 @@ func FuzzOffsets(f *testing.F) {
 		}
 	})
 }
+
+// What is held back for the sake of context is bounded; what is not done is held back whatever it costs (invariant 3).
+func TestContextIsHeldBackSoFarAndNoFurther(t *testing.T) {
+	o := newOffsets(0, progress{})
+	o.limit = 10
+	send := func(name string, offset int64) *stream.Segment {
+		o.take(offset)
+		segment := &stream.Segment{Stream: name, Sequence: offset, Payload: []byte("video"), Origin: stream.Origin{Offset: offset}}
+		segment.Receipt = o.receipt(segment)
+		o.sent(segment)
+		return segment
+	}
+	pauses := send("pauses", 0)
+	pauses.Receipt.Done(pauses.ID())
+	stuck := send("stuck", 1)
+	for offset := int64(2); offset < 11; offset++ {
+		segment := send("goes on", offset)
+		segment.Receipt.Done(segment.ID())
+	}
+	require.Zero(t, o.takeGiven())
+	require.EqualValues(t, 1, o.progress().Base, "11 records are one too many for the stream that pauses")
+	require.EqualValues(t, 1, o.takeGiven())
+	for offset := int64(11); offset < 40; offset++ {
+		segment := send("goes on", offset)
+		segment.Receipt.Done(segment.ID())
+	}
+	require.EqualValues(t, 1, o.progress().Base, "what is not done stays")
+	stuck.Receipt.Done(stuck.ID())
+	require.EqualValues(t, 39, o.progress().Base)
+	require.EqualValues(t, 1, o.takeGiven(), "the stream that was stuck has its context too far behind as well")
+	require.Zero(t, o.takeGiven())
+}

@@ -41,7 +41,8 @@ func (b Bounds) share(n int) Bounds {
 //
 // Rules, per stream:
 //
-//   - Segments without a sequence of the sender's (Sequenced is false) pass straight through.
+//   - Segments without a sequence of the sender's (Sequenced is false) pass straight through; one that starts when a recent one of
+//     the stream started and has its SHA-256 is a duplicate: the sender sent it again because it did not hear that it had arrived.
 //   - A missing segment is waited for, for Grace since something after it arrived; then the one after it goes on with Gap set.
 //     The same holds before the first segment seen of a stream, unless its sequence says that it is the very first (0) or it
 //     is read again as context.
@@ -53,6 +54,8 @@ func (b Bounds) share(n int) Bounds {
 //     segments are late until the stream is forgotten.
 //   - After its end a stream may begin again: with the first sequence of the ended run (or a lower or a higher than any of
 //     it) at once, with another one after Grace; until then that is a duplicate.
+//   - What was a dead letter and is sent again has lost its place: it goes on at once, Alone, and changes nothing.
+//   - A stream that is taken over (Expect) begins with the first of the segments that are read again as its context.
 //   - A stream without a segment in its place for Evict is forgotten: a MarkForget segment is returned.
 //
 // A segment with a Start but no Epoch gets the Start (or the Epoch) of the first segment sent on of its stream.
@@ -91,9 +94,38 @@ type line struct {
 	sent   bool // the stages hold state of this stream
 	broken bool // the next segment does not follow the one before it
 	epoch  time.Time
-	end    time.Time // the latest end of any segment, where times were told
+	// context is the first segment that is to be read again as context; -1 where that is not known.
+	context int64
+	end     time.Time // the latest end of any segment, where times were told
 
 	waiting []waiter // ascending by sequence
+	// unnumbered are the last segments without a number, by which their copies are known.
+	unnumbered []fingerprint
+}
+
+// fingerprint is what a segment without a number is known by.
+type fingerprint struct {
+	start  time.Time
+	sha256 string
+}
+
+// maxPrints bounds how many are remembered of a stream: a sender tries the last one again, not one of minutes ago.
+const maxPrints = 16
+
+// repeats says whether an unnumbered segment was here before, and remembers it.
+func (l *line) repeats(segment *stream.Segment) bool {
+	if segment.Start.IsZero() || segment.SHA256 == "" || segment.Problem != nil {
+		return false
+	}
+	seen := fingerprint{start: segment.Start, sha256: segment.SHA256}
+	if slices.Contains(l.unnumbered, seen) {
+		return true
+	}
+	if len(l.unnumbered) == maxPrints {
+		l.unnumbered = slices.Delete(l.unnumbered, 0, 1)
+	}
+	l.unnumbered = append(l.unnumbered, seen)
+	return false
 }
 
 type waiter struct {
@@ -110,6 +142,9 @@ const maxSpans = 64
 // Push takes a segment in and returns what goes on now, in order.
 func (o *Order) Push(now time.Time, segment *stream.Segment) []*stream.Segment {
 	o.counters.Received.Add(1)
+	if segment.Retried {
+		return o.again(segment)
+	}
 	l, out := o.line(now, segment.Stream)
 	if !segment.Sequenced {
 		return append(out, o.pass(now, l, segment)...)
@@ -127,6 +162,10 @@ func (o *Order) Push(now time.Time, segment *stream.Segment) []*stream.Segment {
 		l.beginAnew(true)
 	}
 	switch {
+	case segment.ContextOnly && !l.begun && segment.Sequence < l.context:
+		o.counters.Passed.Add(1)
+		segment.Receipt.Done(segment.ID()) // it was done before, and what comes after the context does not need it
+		return out
 	case l.begun && segment.Sequence <= l.last:
 		return append(out, o.past(now, l, segment)...)
 	case l.waits(segment.Sequence):
@@ -186,13 +225,33 @@ func (o *Order) Forget(now time.Time) []*stream.Segment {
 	var out []*stream.Segment
 	for _, name := range sortedKeys(o.lines) {
 		if o.lines[name].sent {
-			out = append(out, forgetSegment(now, name, o.lines[name].last))
+			moved := forgetSegment(now, name, o.lines[name].last)
+			moved.Moved = true
+			out = append(out, moved)
 		}
 	}
 	o.lines, o.waiting = map[string]*line{}, map[*line]struct{}{}
 	o.idle.Init()
 	o.count, o.bytes = 0, 0
 	return out
+}
+
+// Expect says what is known of a stream before anything of it is read: where the segments begin that are read again as its context, and
+// when the stream began. The stages hold nothing of it yet; where it stays away they are told to forget it all the same, so that what was
+// saved of it is removed.
+func (o *Order) Expect(now time.Time, saved *stream.Saved) {
+	l, _ := o.line(now, saved.Stream)
+	l.sent, l.epoch = true, saved.Epoch
+	if saved.Numbered {
+		l.context = saved.Needed
+	}
+}
+
+// again sends on what was a dead letter. Its place has passed, often long ago, and is not to be told from that of a duplicate.
+func (o *Order) again(segment *stream.Segment) []*stream.Segment {
+	segment.Alone, segment.Mark = true, stream.MarkNone
+	o.counters.Emitted.Add(1)
+	return []*stream.Segment{segment}
 }
 
 // line finds or begins the line of a stream; beginning one too many forgets the one idle for longest (invariant 6).
@@ -205,7 +264,7 @@ func (o *Order) line(now time.Time, name string) (*line, []*stream.Segment) {
 		oldest := o.idle.Front().Value.(*line)
 		out = append(o.release(now, oldest, len(oldest.waiting)), o.forget(now, oldest)...)
 	}
-	l := &line{name: name, active: now}
+	l := &line{name: name, active: now, context: -1}
 	l.place = o.idle.PushBack(l)
 	o.lines[name] = l
 	return l, out
@@ -218,6 +277,10 @@ func (o *Order) touch(now time.Time, l *line) {
 
 // pass sends an unnumbered segment on. Its end of the stream comes after everything that still waits.
 func (o *Order) pass(now time.Time, l *line, segment *stream.Segment) []*stream.Segment {
+	if l.repeats(segment) {
+		o.duplicate(segment)
+		return nil
+	}
 	var out []*stream.Segment
 	if segment.Mark == stream.MarkEnd && segment.Problem == nil {
 		out = o.release(now, l, len(l.waiting))
@@ -360,7 +423,7 @@ func forgetSegment(now time.Time, name string, last int64) *stream.Segment {
 // follows says whether a segment is the next of its stream.
 func (l *line) follows(segment *stream.Segment) bool {
 	if !l.begun {
-		return segment.Sequence <= 0 || segment.ContextOnly
+		return segment.Sequence <= 0 || segment.ContextOnly && (l.context < 0 || segment.Sequence == l.context)
 	}
 	return segment.Sequence-1 == l.last // no overflow: everything that waits is above last
 }

@@ -431,3 +431,21 @@ func FuzzOrder(f *testing.F) {
 		require.EqualValues(t, c.Duplicates.Load(), acknowledged)
 	})
 }
+
+func TestAnUnnumberedSegmentThatIsSentAgainIsADuplicate(t *testing.T) {
+	var c Counters
+	o := NewOrder(DefaultOrder(), DefaultBounds(), &c)
+	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	make := func(offset int64, start time.Duration, digest string) *stream.Segment {
+		return &stream.Segment{
+			Stream: "a", Sequence: offset, Start: at.Add(start), SHA256: digest, Payload: []byte("x"), Receipt: stream.NoReceipt{},
+		}
+	}
+	require.Len(t, o.Push(at, make(0, 0, "one")), 1)
+	require.Len(t, o.Push(at, make(1, time.Second, "one")), 1, "a stream that stands still: the same picture, later")
+	require.Empty(t, o.Push(at, make(2, time.Second, "one")), "sent again")
+	require.Len(t, o.Push(at, make(3, time.Second, "two")), 1, "the same time, other bytes")
+	require.Len(t, o.Push(at, make(4, 2*time.Second, "")), 1)
+	require.Len(t, o.Push(at, make(5, 2*time.Second, "")), 1, "without a digest nobody can tell")
+	require.EqualValues(t, 1, c.Duplicates.Load())
+}

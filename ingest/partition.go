@@ -9,11 +9,16 @@ import (
 	"github.com/ensue-video/ensue/stream"
 )
 
+// feed reads one partition from next on and tells what it reads, until ctx is done.
+type feed interface {
+	run(ctx context.Context, next int64, out chan<- fetched)
+}
+
 // worker owns one partition for one generation of the group: it reads, orders and sends on. One goroutine runs it, and one
 // more its fetcher.
 type worker struct {
 	id       int
-	fetcher  fetcher
+	fetcher  feed
 	order    *Order
 	offsets  *offsets
 	clock    readingClock
@@ -22,6 +27,11 @@ type worker struct {
 	moved    func(read, high int64)
 	drain    time.Duration
 	log      *slog.Logger
+	gate     Gate // nil: none
+	taken    takeover
+	// recover asks what is known of the partition's streams; nil: nothing is kept. known is what it said.
+	recover func(context.Context) (map[string]*stream.Saved, error)
+	known   map[string]*recovered
 
 	// forget is, after run, a MarkForget for every stream the stages still hold state of.
 	forget []*stream.Segment
@@ -35,6 +45,9 @@ type worker struct {
 // run reads until ctx is done, then waits for what it sent to be done. What waits in the Order stays undone, and whoever owns
 // the partition next reads it again.
 func (w *worker) run(ctx context.Context) {
+	if !w.takeOver(ctx) {
+		return
+	}
 	news := make(chan fetched)
 	var fetching sync.WaitGroup
 	fetching.Go(func() { w.fetcher.run(ctx, w.offsets.position(), news) })
@@ -75,6 +88,7 @@ func (w *worker) take(f fetched) []*stream.Segment {
 	}
 	w.clock.resume()
 	defer w.moved(f.next, f.high)
+	w.tellGiven()
 	if f.lost {
 		w.counters.OutOfRange.Add(1)
 		w.offsets.restart(f.next)
@@ -99,32 +113,54 @@ func (w *worker) segment(record *stream.Record, known fate) *stream.Segment {
 	segment.Received = time.Now()
 	segment.Receipt = w.offsets.receipt(segment)
 	segment.ContextOnly = known == fateContext
-	if segment.Ref != "" && segment.Problem == nil {
-		segment.Problem = stream.Fail("ingest", CodeClaim,
-			"%s holds a claim (%s) instead of the video, which this version does not resolve: send the video in the record's value",
-			segment.ID(), segment.Ref)
-	}
+	w.recall(segment)
 	if segment.Problem != nil {
 		w.counters.Problems.Add(1)
 	}
 	return segment
 }
 
+// tellGiven tells that context was given up for ingest.kafka.hold_back.
+func (w *worker) tellGiven() {
+	if count := w.offsets.takeGiven(); count > 0 {
+		w.counters.Given.Add(count)
+		w.log.Warn("giving up the context of streams that pause: after a restart their next segment is judged without its past; "+
+			"raise ingest.kafka.hold_back, or lower ingest.order.evict", "partition", w.id, "streams", count)
+	}
+}
+
 // send passes segments on; it is false when ctx ended before all were taken. While the pipeline is full no time passes for
 // the Order: what cannot be read is not late.
 func (w *worker) send(ctx context.Context, segments []*stream.Segment) bool {
 	for _, segment := range segments {
-		w.offsets.sent(segment)
+		w.hand(segment)
 		w.clock.pause()
+		if !w.enter(ctx, segment) {
+			return false
+		}
+		w.offsets.sent(segment)
 		select {
 		case w.out <- segment:
 			w.clock.resume()
 		case <-ctx.Done():
 			w.offsets.unsent()
+			w.leave(segment)
 			return false
 		}
 	}
 	return true
+}
+
+// enter waits for room in the pipeline. Meanwhile the partition stands still: nothing more of it is fetched than what is here already
+// (invariant 6), and the others go on.
+func (w *worker) enter(ctx context.Context, segment *stream.Segment) bool {
+	return w.gate == nil || w.gate.Enter(ctx, segment) == nil
+}
+
+func (w *worker) leave(segment *stream.Segment) {
+	if w.gate != nil {
+		w.gate.Leave(segment)
+	}
 }
 
 // readingClock tells the time less the time in which nothing could be read.

@@ -26,7 +26,7 @@ const (
 	// progressPrefix names the format and its version. A later version takes another prefix.
 	progressPrefix = "ensue1:"
 	// maxMetadata is what a broker takes unless told otherwise (offset.metadata.max.bytes).
-	maxMetadata = 4096
+	maxMetadata = MetadataBytes
 )
 
 var errNotProgress = errors.New("it was not written by ensue, or by a later version of it")

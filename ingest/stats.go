@@ -24,6 +24,8 @@ type Counters struct {
 	Problems atomic.Int64
 	// Passed counts records whose results an earlier owner had written, and which nothing needs as context any more.
 	Passed atomic.Int64
+	// Given counts streams whose context was given up because it held the committed offset back too far.
+	Given atomic.Int64
 	// OutOfRange counts how often the wanted offset was no longer there.
 	OutOfRange atomic.Int64
 }
@@ -35,7 +37,7 @@ type Stats struct {
 	Gaps, Forced              int64
 	Restarts, Evicted         int64
 	Problems, Passed          int64
-	OutOfRange                int64
+	Given, OutOfRange         int64
 	// Partitions are those this process owns, ascending; empty for files.
 	Partitions []PartitionStats
 }
@@ -61,7 +63,7 @@ func (c *Counters) snapshot() Stats {
 		Gaps: c.Gaps.Load(), Forced: c.Forced.Load(),
 		Restarts: c.Restarts.Load(), Evicted: c.Evicted.Load(),
 		Problems: c.Problems.Load(), Passed: c.Passed.Load(),
-		OutOfRange: c.OutOfRange.Load(),
+		Given: c.Given.Load(), OutOfRange: c.OutOfRange.Load(),
 	}
 }
 

@@ -1,7 +1,10 @@
 package publish
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -9,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/ensue-video/ensue/claim"
+	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/ingest"
 	"github.com/ensue-video/ensue/stream"
 )
@@ -20,6 +25,14 @@ const maxRecord = 512 << 20
 type Config struct {
 	Brokers []string
 	Topic   string
+	// Security is how to get into the brokers; nil is neither TLS nor login.
+	Security *connect.Security
+	// Store, where there is one, takes the payloads that are larger than ClaimAbove bytes; their records carry a claim. It stays the
+	// caller's.
+	Store      claim.Store
+	ClaimAbove int64
+	// Patience is how long a segment is tried to be delivered while the brokers or the store are away; zero means a minute.
+	Patience time.Duration
 	// Segment is the length to cut at; a cut falls on the first key frame at or after it.
 	Segment time.Duration
 	// Speed is how many times faster than real time segments are sent; 0 is as fast as it goes.
@@ -51,12 +64,16 @@ type Summary struct {
 
 // New connects nothing yet. Close must be called.
 func New(config Config) (*Publisher, error) {
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(config.Brokers...), kgo.ClientID("ensue-publish"), kgo.DefaultProduceTopic(config.Topic),
+	config.Patience = cmp.Or(config.Patience, time.Minute)
+	client, err := kgo.NewClient(append(connect.Options(config.Brokers, config.Security),
+		kgo.ClientID("ensue-publish"), kgo.DefaultProduceTopic(config.Topic),
+		// The client's own 10 s for a request to be written are too few for a large segment over a slow link: it would be sent again and
+		// again, for ever in vain. The limit that counts is the delivery's.
+		kgo.RequestTimeoutOverhead(min(max(config.Patience, 10*time.Second), 15*time.Minute)),
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchMaxBytes(maxRecord), kgo.BrokerMaxWriteBytes(2*maxRecord),
 		// Video does not compress; trying costs more than it saves.
-		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.RecordDeliveryTimeout(time.Minute), kgo.UnknownTopicRetries(3),
-	)
+		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.RecordDeliveryTimeout(config.Patience), kgo.UnknownTopicRetries(3),
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %v: %w", config.Brokers, err)
 	}
@@ -66,7 +83,7 @@ func New(config Config) (*Publisher, error) {
 // Check asks whether a broker answers, within the time of ctx.
 func (p *Publisher) Check(ctx context.Context) error {
 	if err := p.client.Ping(ctx); err != nil {
-		return stream.FailTransient("publish", "publish.broker_unreachable", "reaching the brokers %v: %w", p.config.Brokers, err)
+		return p.config.Security.Unreached("publish", p.config.Brokers, connect.Flag, err)
 	}
 	return nil
 }
@@ -134,21 +151,64 @@ func (s *sending) send(ctx context.Context, segment *stream.Segment) error {
 	if err := s.wait(ctx, segment); err != nil {
 		return err
 	}
-	record := stream.RecordFromSegment(segment)
-	headers := make([]kgo.RecordHeader, len(record.Headers))
-	for i, header := range record.Headers {
-		headers[i] = kgo.RecordHeader{Key: header.Key, Value: header.Value}
-	}
-	// A record with nobody waiting for the next one could be batched; a stream's next segment is seconds away.
-	result := s.publisher.client.ProduceSync(ctx, &kgo.Record{Key: record.Key, Value: record.Value, Headers: headers})
-	if err := result.FirstErr(); err != nil {
-		return s.publisher.explain(segment, err)
+	if _, err := s.publisher.Send(ctx, segment); err != nil {
+		return err
 	}
 	s.summary.Segments++
 	s.summary.Bytes += int64(len(segment.Payload))
 	if s.sent != nil {
 		s.sent(segment)
 	}
+	return nil
+}
+
+// Sent is where a segment is now.
+type Sent struct {
+	Partition int
+	Offset    int64
+	// SHA256 is the digest of the payload, Ref its address where the record carries a claim.
+	SHA256, Ref string
+}
+
+// Send puts one segment on the topic, or its payload into the store and a claim on the topic. When it returns without an error the
+// segment is durable: acknowledged by all in-sync replicas. The segment itself is not changed.
+func (p *Publisher) Send(ctx context.Context, segment *stream.Segment) (Sent, error) {
+	told := *segment
+	if len(told.Payload) > 0 {
+		digest := sha256.Sum256(told.Payload)
+		told.SHA256 = hex.EncodeToString(digest[:])
+	}
+	if p.config.Store != nil && int64(len(told.Payload)) > p.config.ClaimAbove {
+		if err := p.claim(ctx, &told); err != nil {
+			return Sent{}, err
+		}
+	}
+	record := stream.RecordFromSegment(&told)
+	headers := make([]kgo.RecordHeader, len(record.Headers))
+	for i, header := range record.Headers {
+		headers[i] = kgo.RecordHeader{Key: header.Key, Value: header.Value}
+	}
+	if record.Value == nil {
+		record.Value = []byte{} // nil is a tombstone: it would delete what a compacted topic has of the stream
+	}
+	// A record with nobody waiting for the next one could be batched; a stream's next segment is seconds away.
+	result := p.client.ProduceSync(ctx, &kgo.Record{Key: record.Key, Value: record.Value, Headers: headers})
+	if err := result.FirstErr(); err != nil {
+		return Sent{}, p.explain(segment, err)
+	}
+	written := result[0].Record
+	return Sent{Partition: int(written.Partition), Offset: written.Offset, SHA256: told.SHA256, Ref: told.Ref}, nil
+}
+
+// claim puts the payload of a segment into the store and a claim in its place.
+func (p *Publisher) claim(ctx context.Context, segment *stream.Segment) error {
+	ctx, cancel := context.WithTimeout(ctx, p.config.Patience)
+	defer cancel()
+	told, err := claim.NewWriter(p.config.Store).Put(ctx, segment.Stream, segment.ContentType, segment.Payload)
+	if err != nil {
+		return stream.FailTransient("publish", "publish.store", "putting the payload of segment %s into the store: %w", segment.ID(), err)
+	}
+	segment.Payload, segment.Ref, segment.Size = nil, told.Ref, told.Size
 	return nil
 }
 

@@ -26,7 +26,7 @@ func TestSinksOnApacheKafka(t *testing.T) {
 		c := DefaultKafka()
 		c.Brokers, c.Topic = brokers, "energie"
 		out := open(t, Config{Kafka: &c})
-		out.(*kafkaSink).producer.patience.missing = time.Second
+		out.(*kafkaSink).producer.(*Producer).patience.missing = time.Second
 		err := out.Write(t.Context(), []*stream.Result{result("lobby", 1)})
 		require.Equal(t, CodeTopicMissing, failureOf(t, err).Code)
 	})

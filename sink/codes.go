@@ -15,6 +15,10 @@ const (
 	CodeTopicMissing stream.Code = "sink.topic_missing"
 	// CodeNotAuthorized: the broker does not let this client write to the topic.
 	CodeNotAuthorized stream.Code = "sink.not_authorized"
+	// CodeTLS: no encrypted connection to the broker can be made.
+	CodeTLS stream.Code = "sink.tls_failed"
+	// CodeLogin: the broker does not accept who this client says it is.
+	CodeLogin stream.Code = "sink.login_failed"
 	// CodeTooLarge: the record is larger than the topic takes. Permanent.
 	CodeTooLarge stream.Code = "sink.too_large"
 	// CodeRejected: the broker refuses this record, whatever is done. Permanent.

@@ -8,14 +8,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/stream"
 )
 
 const (
 	// DeliverAtLeastOnce is the guarantee of the kafka driver.
 	DeliverAtLeastOnce = "at_least_once"
-	// deliverExactlyOnce is a guarantee that people ask for and this driver cannot give.
-	deliverExactlyOnce = "exactly_once"
+	// DeliverExactlyOnce writes results, dead letters, state and progress in transactions; see Session.
+	DeliverExactlyOnce = "exactly_once"
 	// DefaultDeliveryTimeout is that of Kafka's own producer (delivery.timeout.ms): a broker restarts well within it.
 	DefaultDeliveryTimeout = 2 * time.Minute
 	// stdoutPath is the path that means the standard output.
@@ -49,13 +50,34 @@ type Config struct {
 type KafkaConfig struct {
 	// Brokers is where to write; empty means the brokers of ingest.kafka.
 	Brokers []string `def:"brokers"`
-	Topic   string   `def:"topic"`
-	// Delivery is "at_least_once".
+	// Security is how to get into the brokers; nil is neither TLS nor login.
+	Security *connect.Security `def:"security"`
+	Topic    string            `def:"topic"`
+	// Delivery is "at_least_once" or "exactly_once".
 	Delivery string `def:"delivery"`
+	// Transaction is how exactly_once cuts what it writes.
+	Transaction TransactionConfig `def:"transaction"`
 	// Encoding is "json" or "protobuf".
 	Encoding string `def:"encoding"`
 	// DeliveryTimeout is how long a write is tried again while the broker is away, before the pipeline stops.
 	DeliveryTimeout time.Duration `def:"delivery_timeout"`
+}
+
+// TransactionConfig is how exactly-once delivery cuts what it writes into transactions.
+type TransactionConfig struct {
+	// Segments is how many segments' results one transaction takes at most.
+	Segments int `def:"segments"`
+	// Interval is how long results are gathered before their transaction is ended.
+	Interval time.Duration `def:"interval"`
+	// Timeout is after how long the broker aborts a transaction whose writer is gone.
+	Timeout time.Duration `def:"timeout"`
+	// ID is the transactional id, another one for every process; empty makes one of the group and a random part.
+	ID string `def:"id"`
+}
+
+// DefaultTransaction is what a definition does not say about transactions.
+func DefaultTransaction() TransactionConfig {
+	return TransactionConfig{Segments: 128, Interval: 100 * time.Millisecond, Timeout: 30 * time.Second}
 }
 
 // JSONLConfig writes results as lines of JSON.
@@ -74,7 +96,9 @@ type DeadLetterConfig struct {
 type DeadLetterKafkaConfig struct {
 	// Brokers is where to write; empty means the brokers of ingest.kafka.
 	Brokers []string `def:"brokers"`
-	Topic   string   `def:"topic"`
+	// Security is how to get into the brokers; nil is neither TLS nor login.
+	Security *connect.Security `def:"security"`
+	Topic    string            `def:"topic"`
 	// DeliveryTimeout is how long a write is tried again while the broker is away, before the pipeline stops.
 	DeliveryTimeout time.Duration `def:"delivery_timeout"`
 }
@@ -83,6 +107,7 @@ type DeadLetterKafkaConfig struct {
 func DefaultKafka() KafkaConfig {
 	return KafkaConfig{
 		Delivery: DeliverAtLeastOnce, Encoding: string(stream.EncodingJSON), DeliveryTimeout: DefaultDeliveryTimeout,
+		Transaction: DefaultTransaction(),
 	}
 }
 
@@ -116,21 +141,32 @@ func (v *validation) fail(format string, args ...any) {
 
 func (v *validation) kafka(c *KafkaConfig) {
 	v.brokers("sink.kafka", c.Brokers)
+	v.security("sink.kafka.security", c.Security)
 	v.topic("sink.kafka.topic", c.Topic)
 	v.timeout("sink.kafka.delivery_timeout", c.DeliveryTimeout)
 	switch c.Delivery {
 	case DeliverAtLeastOnce:
-	case deliverExactlyOnce:
-		v.fail("sink.kafka.delivery: %q cannot be had from this driver, which takes no part in Kafka transactions: use %q; "+
-			"a result's id is the same whenever it is written again, so a reader that keeps one result of an id sees each once",
-			c.Delivery, DeliverAtLeastOnce)
+	case DeliverExactlyOnce:
+		v.transaction(c.Transaction)
 	default:
-		v.fail("sink.kafka.delivery: %q is not known: use %q", c.Delivery, DeliverAtLeastOnce)
+		v.fail("sink.kafka.delivery: %q is not known: use %q or %q", c.Delivery, DeliverAtLeastOnce, DeliverExactlyOnce)
 	}
 	switch stream.Encoding(c.Encoding) {
 	case stream.EncodingJSON, stream.EncodingProtobuf:
 	default:
 		v.fail("sink.kafka.encoding: %q is not known: use %q or %q", c.Encoding, stream.EncodingJSON, stream.EncodingProtobuf)
+	}
+}
+
+func (v *validation) transaction(c TransactionConfig) {
+	if c.Segments < 1 {
+		v.fail("sink.kafka.transaction.segments: %d is too few: use 1 or more", c.Segments)
+	}
+	if c.Interval < 0 {
+		v.fail("sink.kafka.transaction.interval: %s is negative: use 0 or more", c.Interval)
+	}
+	if c.Timeout <= c.Interval {
+		v.fail("sink.kafka.transaction.timeout: %s is not longer than interval (%s)", c.Timeout, c.Interval)
 	}
 }
 
@@ -141,6 +177,7 @@ func (v *validation) deadLetter(c *Config) {
 	}
 	if letters.Kafka != nil {
 		v.brokers("sink.dead_letter.kafka", letters.Kafka.Brokers)
+		v.security("sink.dead_letter.kafka.security", letters.Kafka.Security)
 		v.topic("sink.dead_letter.kafka.topic", letters.Kafka.Topic)
 		v.timeout("sink.dead_letter.kafka.delivery_timeout", letters.Kafka.DeliveryTimeout)
 		if c.Kafka != nil && letters.Kafka.Topic != "" && letters.Kafka.Topic == c.Kafka.Topic {
@@ -160,6 +197,12 @@ func (v *validation) brokers(key string, brokers []string) {
 		if host, port, err := net.SplitHostPort(broker); err != nil || host == "" || port == "" {
 			v.fail(`%s.brokers: %q is no address: write "host:port", such as "localhost:9092"`, key, broker)
 		}
+	}
+}
+
+func (v *validation) security(key string, security *connect.Security) {
+	if err := security.Validate(key); err != nil {
+		v.fail("%w", err)
 	}
 }
 

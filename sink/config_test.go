@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -23,6 +24,7 @@ func TestDefaultsAreValid(t *testing.T) {
 	require.NoError(t, c.Validate())
 	require.Equal(t, KafkaConfig{
 		Brokers: c.Kafka.Brokers, Topic: "video.energy", Delivery: "at_least_once", Encoding: "json", DeliveryTimeout: 2 * time.Minute,
+		Transaction: DefaultTransaction(),
 	}, *c.Kafka)
 }
 
@@ -32,9 +34,19 @@ func TestValidateNamesKeyAndValue(t *testing.T) {
 		says   []string
 	}{
 		"nothing configured": {func(c *Config) { c.Kafka, c.JSONL = nil, nil }, []string{"sink.kafka.topic", "sink.jsonl.path"}},
-		"exactly once": {
-			func(c *Config) { c.Kafka.Delivery = "exactly_once" },
-			[]string{"sink.kafka.delivery", `"exactly_once"`, "transactions", `"at_least_once"`, "id"},
+		"transactions of nothing": {
+			func(c *Config) { c.Kafka.Delivery, c.Kafka.Transaction.Segments = "exactly_once", 0 },
+			[]string{"sink.kafka.transaction.segments", "0"},
+		},
+		"transactions that end before they are written": {
+			func(c *Config) { c.Kafka.Delivery, c.Kafka.Transaction.Timeout = "exactly_once", time.Millisecond },
+			[]string{"sink.kafka.transaction.timeout", "1ms", "interval"},
+		},
+		"a login without a password": {
+			func(c *Config) {
+				c.Kafka.Security = &connect.Security{SASL: &connect.SASL{Mechanism: connect.MechanismPlain, User: "ensue"}}
+			},
+			[]string{"sink.kafka.security.sasl.password", "missing"},
 		},
 		"unknown delivery": {func(c *Config) { c.Kafka.Delivery = "often" }, []string{"sink.kafka.delivery", `"often"`, `"at_least_once"`}},
 		"no delivery":      {func(c *Config) { c.Kafka.Delivery = "" }, []string{"sink.kafka.delivery", `""`}},

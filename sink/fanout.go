@@ -11,7 +11,7 @@ import (
 // opener opens one kind of sink; it returns nil where the configuration has none of that kind.
 type opener struct {
 	name string
-	open func(*Config, []string, *slog.Logger) (Sink, error)
+	open func(*Config, []string, *slog.Logger, []Option) (Sink, error)
 }
 
 // openers is every kind of sink, in the order in which they are written to.
@@ -24,13 +24,13 @@ func openers() []opener {
 
 // New opens every sink of the configuration. A kafka sink without brokers of its own uses brokersDefault, those of
 // ingest.kafka. It does not connect: a broker that is not there is told by the first Write.
-func New(c Config, brokersDefault []string, log *slog.Logger) (Sink, error) {
+func New(c Config, brokersDefault []string, log *slog.Logger, options ...Option) (Sink, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	var sinks []Sink
 	for _, kind := range openers() {
-		opened, err := kind.open(&c, brokersDefault, log)
+		opened, err := kind.open(&c, brokersDefault, log, options)
 		if err != nil {
 			return nil, errors.Join(err, closeAll(sinks))
 		}
@@ -43,7 +43,7 @@ func New(c Config, brokersDefault []string, log *slog.Logger) (Sink, error) {
 
 // NewDeadLetters opens the dead-letter sink of the configuration, as New does. Without one, what it returns refuses every
 // letter and says what to set.
-func NewDeadLetters(c Config, brokersDefault []string, log *slog.Logger) (DeadLetters, error) {
+func NewDeadLetters(c Config, brokersDefault []string, log *slog.Logger, options ...Option) (DeadLetters, error) {
 	v := &validation{}
 	v.deadLetter(&c)
 	if err := errors.Join(v.problems...); err != nil {
@@ -51,7 +51,7 @@ func NewDeadLetters(c Config, brokersDefault []string, log *slog.Logger) (DeadLe
 	}
 	switch {
 	case c.DeadLetter.Kafka != nil:
-		return openKafkaDeadLetters(c.DeadLetter.Kafka, brokersDefault, log)
+		return openKafkaDeadLetters(c.DeadLetter.Kafka, brokersDefault, log, options)
 	case c.DeadLetter.JSONL != nil:
 		return openJSONLDeadLetters(c.DeadLetter.JSONL, log)
 	}

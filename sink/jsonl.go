@@ -171,7 +171,7 @@ func (l *lineFile) close() error {
 // jsonlSink writes results as lines of JSON.
 type jsonlSink struct{ lines *lineFile }
 
-func openJSONL(c *Config, _ []string, log *slog.Logger) (Sink, error) {
+func openJSONL(c *Config, _ []string, log *slog.Logger, _ []Option) (Sink, error) {
 	if c.JSONL == nil {
 		return nil, nil
 	}

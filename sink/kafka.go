@@ -9,18 +9,18 @@ import (
 
 // kafkaSink writes results to a topic: keyed by stream, with CloudEvents headers (docs/wire.md).
 type kafkaSink struct {
-	producer *Producer
+	producer Writer
 	encoding stream.Encoding
 }
 
-func openKafka(c *Config, brokersDefault []string, log *slog.Logger) (Sink, error) {
+func openKafka(c *Config, brokersDefault []string, log *slog.Logger, options []Option) (Sink, error) {
 	if c.Kafka == nil {
 		return nil, nil
 	}
-	producer, err := NewProducer(ProducerConfig{
-		Brokers: orDefault(c.Kafka.Brokers, brokersDefault), Topic: c.Kafka.Topic,
+	producer, err := OpenWriter(ProducerConfig{
+		Brokers: orDefault(c.Kafka.Brokers, brokersDefault), Security: c.Kafka.Security, Topic: c.Kafka.Topic,
 		DeliveryTimeout: c.Kafka.DeliveryTimeout, Key: "sink.kafka", Log: log,
-	})
+	}, options...)
 	if err != nil {
 		return nil, err
 	}

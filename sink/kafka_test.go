@@ -180,7 +180,7 @@ func TestWriteAfterCloseIsRefused(t *testing.T) {
 func TestMissingTopicIsToldSoon(t *testing.T) {
 	broker := cluster(t)
 	out := open(t, kafkaConfig(broker, func(c *KafkaConfig) { c.Topic = "energie" }))
-	out.(*kafkaSink).producer.patience.missing = 300 * time.Millisecond
+	out.(*kafkaSink).producer.(*Producer).patience.missing = 300 * time.Millisecond
 	err := out.Write(t.Context(), []*stream.Result{result("lobby", 1)})
 	failure := failureOf(t, err)
 	require.Equal(t, CodeTopicMissing, failure.Code)
@@ -193,7 +193,7 @@ func TestMissingTopicIsToldSoon(t *testing.T) {
 func TestTopicThatAppearsIsWrittenTo(t *testing.T) {
 	broker := cluster(t)
 	out := open(t, kafkaConfig(broker, func(c *KafkaConfig) { c.Topic = "later" }))
-	out.(*kafkaSink).producer.patience.missing = 9 * time.Second
+	out.(*kafkaSink).producer.(*Producer).patience.missing = 9 * time.Second
 	timer := time.AfterFunc(300*time.Millisecond, func() { _ = broker.CreateTopic("later", 1, nil) })
 	defer timer.Stop()
 	require.NoError(t, out.Write(t.Context(), []*stream.Result{result("lobby", 1)}))

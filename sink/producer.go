@@ -16,6 +16,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -41,7 +42,11 @@ const (
 type ProducerConfig struct {
 	// Brokers are "host:port".
 	Brokers []string
-	Topic   string
+	// Security is how to get into the brokers; nil is neither TLS nor login.
+	Security *connect.Security
+	Topic    string
+	// Explicit has every record written to the partition it names, instead of the one its key leads to.
+	Explicit bool
 	// DeliveryTimeout is how long a write is tried again while the broker is away; zero means DefaultDeliveryTimeout.
 	DeliveryTimeout time.Duration
 	// Key is the definition's key, such as "sink.kafka": failures name it.
@@ -77,13 +82,11 @@ func NewProducer(c ProducerConfig) (*Producer, error) {
 	if c.DeliveryTimeout <= 0 {
 		c.DeliveryTimeout = DefaultDeliveryTimeout
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
+	c.Log = orSilent(c.Log)
 	ctx, cancel := context.WithCancel(context.Background())
-	dialer := &trackingDialer{dialer: net.Dialer{Timeout: dialTimeout}, open: map[net.Conn]struct{}{}}
+	dialer := &trackingDialer{connect: c.Security.Dialer(dialTimeout), open: map[net.Conn]struct{}{}}
 	transport := &kafka.Transport{
-		Dial: dialer.dial, DialTimeout: dialTimeout, ClientID: "ensue", Context: ctx,
+		Dial: dialer.dial, DialTimeout: dialTimeout, ClientID: "ensue", Context: ctx, SASL: c.Security.Login(),
 		MetadataTTL: metadataTTL, MetadataTopics: []string{c.Topic},
 	}
 	return &Producer{
@@ -94,9 +97,9 @@ func NewProducer(c ProducerConfig) (*Producer, error) {
 }
 
 // Write returns nil once all records are acknowledged by all in-sync replicas (invariant 1). Records of one key go to one
-// partition in the order given; a record's Topic, Partition, Offset and Time are ignored. Failures that may pass are tried again
-// until the delivery timeout has passed or ctx ends. After an error any part of the records may have been written, but of one
-// key never a later record without those before it (invariant 2).
+// partition in the order given; a record's Topic, Offset and Time are ignored, and its Partition unless the config is Explicit.
+// Failures that may pass are tried again until the delivery timeout has passed or ctx ends. After an error any part of the records
+// may have been written, but of one key never a later record without those before it (invariant 2).
 func (p *Producer) Write(ctx context.Context, records []stream.Record) error {
 	if len(records) == 0 {
 		return nil
@@ -111,7 +114,7 @@ func (p *Producer) Write(ctx context.Context, records []stream.Record) error {
 		return &stream.Failure{
 			Code: failure.Code, Stage: "sink", Permanent: failure.Permanent,
 			Err: fmt.Errorf("writing %d records to topic %q of %s: %w%s",
-				len(records), p.config.Topic, strings.Join(p.config.Brokers, ", "), failure.Err, p.hint(failure.Code)),
+				len(records), p.config.Topic, strings.Join(p.config.Brokers, ", "), failure.Err, hint(p.config, failure)),
 		}
 	}
 	return nil
@@ -132,7 +135,7 @@ func (p *Producer) write(ctx context.Context, records []stream.Record) error {
 	}
 	byPartition := map[int][]stream.Record{}
 	for _, record := range records {
-		n := partitionOf(record.Key, partitions)
+		n := p.partitionFor(&record, partitions)
 		byPartition[n] = append(byPartition[n], record)
 	}
 	group, ctx := errgroup.WithContext(ctx)
@@ -175,6 +178,14 @@ func (p *Producer) partitions(ctx context.Context) (count int, err error) {
 		return classify(err)
 	})
 	return count, err
+}
+
+// partitionFor is the partition that a record goes to.
+func (p *Producer) partitionFor(record *stream.Record, partitions int) int {
+	if p.config.Explicit {
+		return record.Partition
+	}
+	return partitionOf(record.Key, partitions)
 }
 
 // partitionOf is the partition of a key, as Java's producer chooses it. A nil key is hashed like an empty one.
@@ -269,14 +280,14 @@ func kafkaRecords(records []stream.Record) kafka.RecordReader {
 
 // trackingDialer knows every open connection, so that closing does not have to wait for a broker that never answers.
 type trackingDialer struct {
-	dialer net.Dialer
-	mutex  sync.Mutex
-	open   map[net.Conn]struct{}
-	closed bool
+	connect connect.DialFunc
+	mutex   sync.Mutex
+	open    map[net.Conn]struct{}
+	closed  bool
 }
 
 func (d *trackingDialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := d.dialer.DialContext(ctx, network, address)
+	conn, err := d.connect(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}

@@ -6,9 +6,14 @@ import (
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/stream"
 )
+
+// kafkaError is an error code of franz-go as kafka-go has it: the protocol numbers them.
+func kafkaError(told *kerr.Error) kafka.Error { return kafka.Error(told.Code) }
 
 // brokerErrors is what the broker's error codes mean for a write (https://kafka.apache.org/protocol#protocol_error_codes).
 // Codes that are not here pass by themselves.
@@ -23,9 +28,9 @@ func brokerErrors() map[kafka.Error]stream.Failure {
 
 		kafka.TopicAuthorizationFailed:   transient(CodeNotAuthorized),
 		kafka.ClusterAuthorizationFailed: transient(CodeNotAuthorized),
-		kafka.SASLAuthenticationFailed:   transient(CodeNotAuthorized),
-		kafka.UnsupportedSASLMechanism:   transient(CodeNotAuthorized),
-		kafka.IllegalSASLState:           transient(CodeNotAuthorized),
+		kafka.SASLAuthenticationFailed:   transient(CodeLogin),
+		kafka.UnsupportedSASLMechanism:   transient(CodeLogin),
+		kafka.IllegalSASLState:           transient(CodeLogin),
 
 		kafka.NotEnoughReplicas:            transient(CodeNotEnoughReplicas),
 		kafka.NotEnoughReplicasAfterAppend: transient(CodeNotEnoughReplicas),
@@ -56,12 +61,23 @@ func classify(err error) *stream.Failure {
 		}
 	case errors.Is(err, protocol.ErrNoTopic):
 		failure.Code = CodeTopicMissing
+	case connect.Why(err) != "":
+		failure.Code = stream.Code("sink." + string(connect.Why(err)))
 	}
 	return failure
 }
 
 // hint says what to do about a failure, in words that name the definition's keys.
-func (p *Producer) hint(code stream.Code) string {
+func hint(config ProducerConfig, failure *stream.Failure) string {
+	code, security := failure.Code, connect.Below(config.Key+".security")
+	switch code {
+	case CodeTLS, CodeLogin:
+		return "; " + config.Security.Hint(connect.Why(failure.Err), failure.Err, security)
+	case CodeBrokerUnreachable:
+		if hint := config.Security.HintUnanswered(failure.Err, security); hint != "" {
+			return "; " + hint
+		}
+	}
 	texts := map[stream.Code]string{
 		CodeBrokerUnreachable: "is the broker running, and is %[1]s.brokers its address?",
 		CodeTopicMissing:      "create the topic %[2]q, or correct %[1]s.topic",
@@ -74,5 +90,5 @@ func (p *Producer) hint(code stream.Code) string {
 		return ""
 	}
 	// Not every text names the topic: the explicit index of the empty last argument uses them all up.
-	return "; " + fmt.Sprintf(text+"%[3]s", p.config.Key, p.config.Topic, "")
+	return "; " + fmt.Sprintf(text+"%[3]s", config.Key, config.Topic, "")
 }

@@ -20,6 +20,10 @@ type Clip struct {
 	Start, End time.Duration
 	// Decoded is how many frames came out of the decoder, Dropped how many it could not make out.
 	Decoded, Dropped int
+	// ShownWidth and ShownHeight are the size of the picture as people see it, before it was made to fit the frames; 0 where nobody
+	// knows. Cropped says that the frames are the square in its middle and not all of it.
+	ShownWidth, ShownHeight int
+	Cropped                 bool
 
 	release  func([]byte)
 	released atomic.Bool

@@ -16,6 +16,8 @@ type Failure struct {
 	Stage string
 	// Permanent says that trying again cannot help.
 	Permanent bool
+	// Attempts is how often it was tried, where whoever failed has tried again by itself; 0 where it was once.
+	Attempts int
 	// Err is what happened, in words.
 	Err error
 }
@@ -40,7 +42,7 @@ func (f *Failure) Unwrap() error { return f.Err }
 // transient failure of the stage with the code "stage.internal".
 func AsFailure(err error, stage string) *Failure {
 	if failure, ok := errors.AsType[*Failure](err); ok {
-		return &Failure{Code: failure.Code, Stage: failure.Stage, Permanent: failure.Permanent, Err: err}
+		return &Failure{Code: failure.Code, Stage: failure.Stage, Permanent: failure.Permanent, Attempts: failure.Attempts, Err: err}
 	}
 	return &Failure{Code: Code(stage + ".internal"), Stage: stage, Err: err}
 }

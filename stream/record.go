@@ -22,6 +22,11 @@ type Record struct {
 	Headers   []Header
 }
 
+// Origin is where the record lies.
+func (r *Record) Origin() Origin {
+	return Origin{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+}
+
 // Get is the value of the last header of that name, and whether there is one.
 func (r *Record) Get(key string) (string, bool) {
 	for _, header := range slices.Backward(r.Headers) {

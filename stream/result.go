@@ -39,6 +39,8 @@ const (
 	ReasonShort Reason = "too_short"
 	// ReasonAlone: it came too late for its place.
 	ReasonAlone Reason = "late"
+	// ReasonDropped: the pipeline could not keep up and gave it up (queues.full: drop_oldest).
+	ReasonDropped Reason = "dropped"
 )
 
 // Result is what is said about one (X, Y). Its JSON is the wire format (result.proto is the same schema).

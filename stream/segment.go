@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"time"
@@ -45,6 +46,8 @@ type Segment struct {
 	SHA256 string
 	// Ref is a claim: where the payload lies when it is not in the record. Empty otherwise.
 	Ref string
+	// Size is how many bytes the sender says a claim has; zero where it told none.
+	Size int64
 	// Actions are the sender's opaque bytes on what the camera's owner did meanwhile; carried, not read.
 	Actions []byte
 	// Traceparent is the W3C trace context of the record.
@@ -64,6 +67,19 @@ type Segment struct {
 	// ContextOnly says that the results of this segment are already written: it is read again only so that its tokens can be
 	// the context of the next one (invariant 3).
 	ContextOnly bool
+	// Saved is what is known of the stream so far, from whoever had it before: on the first segment after a take-over, nil otherwise.
+	Saved *Saved
+	// Counted says that the segment is part of what Saved knows: it is read again as context, and its energies are in the calibration.
+	Counted bool
+	// Retried says that the segment was a dead letter and was sent again: its place in the stream has long passed.
+	Retried bool
+	// Moved says of a MarkForget that the stream lives on in another process.
+	Moved bool
+	// Group and Generation say under which membership of which consumer group the segment was read.
+	Group      string
+	Generation int32
+	// Charge is how many bytes of the pipeline's memory the segment was admitted with; whoever admits it sets it.
+	Charge int64
 	// Problem is what ingest already found wrong with the segment; then the payload is not decoded.
 	Problem error
 	// Received is when the segment was available to this process.
@@ -121,6 +137,14 @@ type Receipt interface {
 	// the segments from needed on are still wanted as context (invariant 3). It is called exactly once, from any goroutine,
 	// and does not block on the network.
 	Done(needed SegmentID)
+}
+
+// Holding is a Receipt that knows whether the segment is still this process's to deal with.
+type Holding interface {
+	Receipt
+	// Held is false once another process deals with the segment: nothing may be written about it any more. It may wait for an answer, until
+	// ctx ends; then it is false.
+	Held(ctx context.Context) bool
 }
 
 // NoReceipt is the receipt of segments nobody waits for.

@@ -27,10 +27,14 @@ const (
 	HeaderSHA256 = "ensue-sha256"
 	// HeaderRef is a claim: the URI where the payload lies when the record has no value.
 	HeaderRef = "ensue-ref"
+	// HeaderSize is how many bytes the payload of a claim has.
+	HeaderSize = "ensue-size"
 	// HeaderActions is opaque to ensue; it is carried, not read.
 	HeaderActions = "ensue-actions"
 	// HeaderEnd says that this is the last segment of its stream: "true" or "1".
 	HeaderEnd = "ensue-end"
+	// HeaderRetryOf is the id of the dead letter that this record was, before it was sent again.
+	HeaderRetryOf = "ensue-retry-of"
 	// HeaderTraceparent is the W3C trace context. A corrupt one is ignored, as that specification asks for.
 	HeaderTraceparent = "traceparent"
 )
@@ -62,6 +66,8 @@ const (
 	HeaderTruncated     = "ensue-truncated"
 	HeaderPayloadBytes  = "ensue-payload-bytes"
 	HeaderPayloadSHA256 = "ensue-payload-sha256"
+	// HeaderRetriedAt is on a record that says of a dead letter that it was sent again, and when (RFC 3339).
+	HeaderRetriedAt = "ensue-retried-at"
 )
 
 // Codes of the wire format.

@@ -34,7 +34,9 @@ var segmentHeaders = []segmentHeader{
 	{HeaderContentType, readContentType},
 	{HeaderSHA256, readSHA256},
 	{HeaderRef, readRef},
+	{HeaderSize, readSize},
 	{HeaderEnd, readEnd},
+	{HeaderRetryOf, func(s *Segment, text string) error { s.Retried = text != ""; return nil }},
 	{HeaderTraceparent, readTraceparent},
 }
 
@@ -101,6 +103,9 @@ func RecordFromSegment(segment *Segment) Record {
 	add(HeaderContentType, segment.ContentType)
 	add(HeaderSHA256, segment.SHA256)
 	add(HeaderRef, segment.Ref)
+	if segment.Size > 0 {
+		add(HeaderSize, strconv.FormatInt(segment.Size, 10))
+	}
 	add(HeaderActions, string(segment.Actions))
 	if segment.Mark == MarkEnd {
 		add(HeaderEnd, "true")
@@ -230,6 +235,15 @@ func readRef(segment *Segment, text string) error {
 		return errors.New(`must be an address with a scheme, such as "file:///data/0001.mp4"`)
 	}
 	segment.Ref = text
+	return nil
+}
+
+func readSize(segment *Segment, text string) error {
+	number, err := strconv.ParseUint(text, 10, 63)
+	if err != nil || number == 0 {
+		return errors.New("must be the number of bytes that ensue-ref leads to")
+	}
+	segment.Size = int64(number)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -15,17 +16,23 @@ import (
 type Config struct {
 	Brokers []string
 	Topic   string
+	// Security is how to get into the brokers; nil is neither TLS nor login.
+	Security *connect.Security
 	// Newest begins with what comes from now on, instead of with the oldest record that is still there.
 	Newest bool
-	// Once drops a result whose id was seen already: pipelines deliver at least once, ids make that exactly once.
-	Once bool
+	// Once drops a result whose id was seen already: pipelines deliver at least once, ids make that exactly once. Window is how many ids
+	// are remembered at least, in 40 bytes or so each; 0 means DefaultOnceWindow.
+	Once   bool
+	Window int
+	// Uncommitted shows results of transactions that are still open, or were aborted, too.
+	Uncommitted bool
 }
 
 // Reader reads results of a topic, of every partition.
 type Reader struct {
 	config Config
 	client *kgo.Client
-	seen   map[string]bool
+	seen   *seen
 }
 
 // NewReader connects nothing yet. Close must be called.
@@ -34,21 +41,25 @@ func NewReader(config Config) (*Reader, error) {
 	if config.Newest {
 		begin = kgo.NewOffset().AtEnd()
 	}
-	client, err := kgo.NewClient(
-		kgo.SeedBrokers(config.Brokers...), kgo.ConsumeTopics(config.Topic), kgo.ConsumeResetOffset(begin),
+	isolation := kgo.ReadCommitted()
+	if config.Uncommitted {
+		isolation = kgo.ReadUncommitted()
+	}
+	client, err := kgo.NewClient(append(connect.Options(config.Brokers, config.Security),
+		kgo.ConsumeTopics(config.Topic), kgo.ConsumeResetOffset(begin), kgo.FetchIsolationLevel(isolation),
 		// A result and its map are small; whoever reads along wants it at once.
 		kgo.FetchMaxWait(fetchWait), kgo.ClientID("ensue-tail"),
-	)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %v: %w", config.Brokers, err)
 	}
-	return &Reader{config: config, client: client, seen: map[string]bool{}}, nil
+	return &Reader{config: config, client: client, seen: newSeen(config.Window)}, nil
 }
 
 // Check asks a broker whether the topic is there, within the time of ctx.
 func (r *Reader) Check(ctx context.Context) error {
 	if err := r.client.Ping(ctx); err != nil {
-		return stream.FailTransient("tail", "tail.broker_unreachable", "reaching the brokers %v: %w", r.config.Brokers, err)
+		return r.config.Security.Unreached("tail", r.config.Brokers, connect.Flag, err)
 	}
 	return nil
 }
@@ -94,11 +105,8 @@ func (r *Reader) pass(record *kgo.Record, each func(*stream.Result) error, bad f
 		}
 		return nil
 	}
-	if r.config.Once && r.seen[result.ID] {
+	if r.config.Once && r.seen.again(result.ID) {
 		return nil
-	}
-	if r.config.Once {
-		r.seen[result.ID] = true
 	}
 	return each(result)
 }

@@ -39,7 +39,7 @@ type Result struct {
 	Y *Extent `protobuf:"bytes,4,opt,name=y,proto3" json:"y,omitempty"`
 	// "warming_up", "continues", "breaks", "stalls" or "unscored".
 	Verdict string `protobuf:"bytes,5,opt,name=verdict,proto3" json:"verdict,omitempty"`
-	// Why it is unscored: "first_segment", "gap", "end_of_stream", "too_short", "late"; more may come.
+	// Why it is unscored: "first_segment", "gap", "end_of_stream", "too_short", "late", "dropped"; more may come.
 	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The mean of the windows' energies; absent when unscored.
 	Energy *float64 `protobuf:"fixed64,7,opt,name=energy,proto3,oneof" json:"energy,omitempty"`
