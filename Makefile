@@ -17,6 +17,10 @@ GOLANGCI := .cache/tools/golangci-lint-$(GOLANGCI_VERSION)
 RACE ?= $(addprefix ./,$(addsuffix /...,broker clips container decode demo encoder ingest model pipelines predictor publish sink stream tail tokenfile))
 FUZZ_TIME ?= 10s
 SOAK_MINUTES ?= 30
+CHAOS_MINUTES ?= 20
+CHAOS_DELIVERY ?= at_least_once exactly_once
+# More flags of bench/chaos: --poison 5%, --churn, --brokers 3, --claims, --seed 42.
+CHAOS ?=
 BENCH ?= .
 PYTHON ?= python3
 # Which cases bench-pytorch measures, a regular expression.
@@ -25,8 +29,9 @@ CASES ?= .
 BENCH_VIDEO ?= $(firstword $(wildcard ../shared/video/dev) examples/video)
 RESULTS_VIDEO ?= ../shared/video
 MODELS ?=
+SEEDS ?=
 
-.PHONY: help setup build demo test test-unit test-race test-mats test-kafka lint format generate bench bench-decode bench-pipeline bench-pytorch soak fuzz results clean
+.PHONY: help setup build demo live test test-unit test-race test-mats test-kafka lint format generate bench bench-decode bench-pipeline bench-pytorch bench-streams bench-large chaos test-chaos soak fuzz results train-default clean
 
 help: ## List every target.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,7 +45,7 @@ build: setup ## Build bin/ensue.
 demo: build ## Set up, build, and run the whole pipeline on the embedded broker with the sample video.
 	bin/ensue demo
 
-test: setup test-unit test-race test-mats test-kafka ## Set up and run every test, on a real Apache Kafka too where there is Java and Maven.
+test: setup test-unit test-race test-mats test-kafka test-chaos ## Set up and run every test, on a real Apache Kafka too where there is Java and Maven.
 
 test-unit: setup ## Run the tests of every package.
 	go test -timeout 15m ./...
@@ -54,6 +59,13 @@ test-mats: setup ## Count every OpenCV Mat that is made and closed (a build of g
 test-kafka: setup ## Run the tests on a real Apache Kafka; skipped with a message without a JDK or Maven.
 	@scripts/setup.sh kafka
 	scripts/test-kafka.sh
+
+test-chaos: build ## Two minutes of chaos on the embedded broker, and where there is Java and Maven on Apache Kafka, side by side.
+	@scripts/setup.sh kafka
+	scripts/test-chaos.sh
+
+live: ## What the live page costs with a hundred streams (needs Chromium); WALL=10m for longer.
+	go test -count 1 -timeout 30m -run AHundredStreams -v ./web -wall $(or $(WALL),1m)
 
 lint: setup $(GOLANGCI) ## Check style, architecture and formatting, and that go.mod is tidy.
 	$(GOLANGCI) run ./...
@@ -83,11 +95,26 @@ bench-pytorch: setup ## The encoder, training and matrix products beside PyTorch
 	@go build -o bin/bench-pytorch ./bench/pytorch
 	bin/bench-pytorch --rounds 5 --python '$(PYTHON)' --cases '$(CASES)'
 
+bench-streams: build ## A thousand streams on one process: memory per stream, latency at half and at full capacity.
+	go run ./bench/streams --clips small
+	go run ./bench/streams --clips real
+
+bench-large: build ## Segments of 8 and 64 MiB, in their records and as claims, on a plain link and on one of 4 MiB/s, with Apache Kafka.
+	@scripts/setup.sh kafka
+	go run ./bench/large
+
+chaos: build ## Kill, stop and restart everything for CHAOS_MINUTES (20) per delivery, and check that nothing is lost or comes twice; CHAOS adds flags.
+	@scripts/setup.sh kafka
+	for delivery in $(CHAOS_DELIVERY); do go run ./bench/chaos --minutes $(CHAOS_MINUTES) --delivery $$delivery $(CHAOS) || exit 1; done
+
 soak: setup ## Run looped video at full speed for SOAK_MINUTES (30) and check that memory stays flat.
 	ENSUE_SOAK_MINUTES=$(SOAK_MINUTES) go test -count=1 -v -run Soak -timeout $$(( $(SOAK_MINUTES) + 15 ))m ./pipelines/...
 
-results: build ## Write docs/results.md: measure baselines, and the models named by MODELS, on the footage of RESULTS_VIDEO.
-	VIDEO='$(RESULTS_VIDEO)' MODELS='$(MODELS)' scripts/results.sh
+results: build ## Write docs/results.md: measure baselines and MODELS (builtin), and SEEDS of one recipe, on the footage of RESULTS_VIDEO.
+	VIDEO='$(RESULTS_VIDEO)' MODELS='$(MODELS)' SEEDS='$(SEEDS)' scripts/results.sh
+
+train-default: build ## Make weights/default, the model that comes with the program, from scratch (docs/learning.md says how long it takes).
+	VIDEO='$(RESULTS_VIDEO)' scripts/train-default.sh
 
 fuzz: setup ## Run every fuzz target for FUZZ_TIME (10s) each.
 	scripts/fuzz.sh $(FUZZ_TIME)

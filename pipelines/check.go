@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,8 +16,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/decode"
 	"github.com/ensue-video/ensue/ingest"
+	"github.com/ensue-video/ensue/sink"
 )
 
 // Checked is the outcome of one check of a definition against the world it is to run in.
@@ -42,6 +46,8 @@ func Check(ctx context.Context, def *Definition) []Checked {
 	for _, cluster := range clusters(def) {
 		checks = append(checks, cluster.check(ctx)...)
 	}
+	checks = append(checks, checkClaims(ctx, def)...)
+	checks = append(checks, checkState(ctx, def)...)
 	for _, path := range jsonlPaths(def) {
 		checks = append(checks, checkFolder(path))
 	}
@@ -122,8 +128,13 @@ func checkFolder(path string) Checked {
 
 // cluster is the brokers that some topics of a definition live on.
 type cluster struct {
-	brokers []string
-	topics  []wantedTopic
+	brokers  []string
+	security *connect.Security
+	// key is where the definition says how to get in.
+	key    string
+	topics []wantedTopic
+	// transaction is how transactions are made there; nil: none are.
+	transaction *sink.TransactionConfig
 }
 
 // wantedTopic is a topic and the largest record the pipeline may put there or must be able to get from there.
@@ -135,30 +146,35 @@ type wantedTopic struct {
 // clusters gathers the topics of the definition by brokers, the source's first.
 func clusters(def *Definition) []*cluster {
 	var all []*cluster
-	add := func(brokers []string, topic wantedTopic) {
+	add := func(at entrance, topic wantedTopic) {
+		brokers := at.brokers
+		if len(brokers) == 0 {
+			brokers = def.Brokers()
+		}
+		topic.key = at.path + ".topic"
 		for _, known := range all {
-			if fmt.Sprint(known.brokers) == fmt.Sprint(brokers) {
+			if slices.Equal(known.brokers, brokers) && reflect.DeepEqual(known.security, at.security) {
 				known.topics = append(known.topics, topic)
 				return
 			}
 		}
-		all = append(all, &cluster{brokers: brokers, topics: []wantedTopic{topic}})
+		all = append(all, &cluster{brokers: brokers, security: at.security, key: at.path + ".security", topics: []wantedTopic{topic}})
 	}
-	or := func(brokers []string) []string {
-		if len(brokers) == 0 {
-			return def.Brokers()
+	with := *def
+	with.Sink = def.sinks()
+	for _, at := range entrances(&with) {
+		switch at.path {
+		case "ingest.kafka":
+			add(at, wantedTopic{name: def.Ingest.Kafka.Topic})
+		case "sink.kafka":
+			add(at, wantedTopic{name: def.Sink.Kafka.Topic})
+		default:
+			// A dead letter carries the whole record that could not be processed.
+			add(at, wantedTopic{name: def.Sink.DeadLetter.Kafka.Topic, record: def.Decode.Limits.Bytes})
 		}
-		return brokers
 	}
-	if in := def.Ingest.Kafka; in != nil {
-		add(in.Brokers, wantedTopic{key: "ingest.kafka.topic", name: in.Topic})
-	}
-	if out := def.Sink.Kafka; out != nil {
-		add(or(out.Brokers), wantedTopic{key: "sink.kafka.topic", name: out.Topic})
-	}
-	if dead := def.Sink.DeadLetter.Kafka; dead != nil {
-		// A dead letter carries the whole record that could not be processed.
-		add(or(dead.Brokers), wantedTopic{key: "sink.dead_letter.kafka.topic", name: dead.Topic, record: def.Decode.Limits.Bytes})
+	if out := exactly(def); out != nil && len(all) > 0 {
+		all[0].transaction = &out.Transaction
 	}
 	return all
 }
@@ -167,19 +183,79 @@ func (c *cluster) check(ctx context.Context) []Checked {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	name := fmt.Sprintf("brokers %v", c.brokers)
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.brokers...), kgo.ClientID("ensue-check"))
+	if err := c.security.Check(); err != nil {
+		return []Checked{{Name: name, Detail: err.Error(), Hint: "make the file readable, or change " + c.key}}
+	}
+	client, err := kgo.NewClient(append(connect.Options(c.brokers, c.security), kgo.ClientID("ensue-check"))...)
 	if err != nil {
 		return []Checked{{Name: name, Detail: err.Error()}}
 	}
 	defer client.Close()
 	if err := client.Ping(ctx); err != nil {
-		return []Checked{{Name: name, Detail: err.Error(), Hint: "is the broker running, and is the address right?"}}
+		return []Checked{{Name: name, Detail: err.Error(), Hint: c.security.Advice(err, connect.Below(c.key))}}
 	}
-	checks := []Checked{{Name: name, OK: true, Detail: "answering"}}
+	checks := []Checked{{Name: name, OK: true, Detail: "answering; " + c.security.String()}}
 	for _, topic := range c.topics {
 		checks = append(checks, topic.check(ctx, client))
 	}
+	if c.transaction != nil {
+		checks = append(checks, c.checkTransactions(ctx, client))
+	}
 	return checks
+}
+
+// checkTransactions asks whether the brokers' settings leave room for exactly-once delivery.
+func (c *cluster) checkTransactions(ctx context.Context, client *kgo.Client) Checked {
+	check := Checked{Name: "transactions", OK: true, Detail: "the brokers allow them"}
+	settings, err := brokerSettings(ctx, client, "offset.metadata.max.bytes", "transaction.max.timeout.ms")
+	if err != nil {
+		check.Detail = "the brokers do not tell their settings: " + err.Error()
+		return check
+	}
+	if metadata, ok := settings["offset.metadata.max.bytes"]; ok && metadata < ingest.MetadataBytes {
+		check.OK, check.Detail = false, fmt.Sprintf("offset.metadata.max.bytes of the brokers is %d", metadata)
+		check.Hint = fmt.Sprintf("raise it to %d, its default: exactly_once keeps there what is already written", ingest.MetadataBytes)
+	}
+	if longest, ok := settings["transaction.max.timeout.ms"]; ok && longest < c.transaction.Timeout.Milliseconds() {
+		check.OK, check.Detail = false, fmt.Sprintf("transaction.max.timeout.ms of the brokers is %d", longest)
+		check.Hint = "lower sink.kafka.transaction.timeout to " + formatDuration(time.Duration(longest)*time.Millisecond)
+	}
+	return check
+}
+
+// brokerSettings are settings of a broker that are whole numbers.
+func brokerSettings(ctx context.Context, client *kgo.Client, names ...string) (map[string]int64, error) {
+	known, err := kmsg.NewPtrMetadataRequest().RequestWith(ctx, client)
+	if err == nil && len(known.Brokers) == 0 {
+		err = errors.New("no broker is known")
+	}
+	if err != nil {
+		return nil, err
+	}
+	request := kmsg.NewPtrDescribeConfigsRequest()
+	resource := kmsg.NewDescribeConfigsRequestResource()
+	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(known.Brokers[0].NodeID))
+	resource.ConfigNames = names
+	request.Resources = append(request.Resources, resource)
+	response, err := request.RequestWith(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]int64{}
+	for _, told := range response.Resources {
+		if err := kerr.ErrorForCode(told.ErrorCode); err != nil {
+			return nil, err
+		}
+		for _, config := range told.Configs {
+			if config.Value == nil {
+				continue
+			}
+			if value, err := strconv.ParseInt(*config.Value, 10, 64); err == nil {
+				found[config.Name] = value
+			}
+		}
+	}
+	return found, nil
 }
 
 func (t wantedTopic) check(ctx context.Context, client *kgo.Client) Checked {

@@ -12,6 +12,8 @@ import (
 type Counts struct {
 	// Received segments were taken in, Dropped ones given up because a queue was full.
 	Received, Dropped atomic.Int64
+	// Lost segments went to another process before their results were written.
+	Lost atomic.Int64
 	// Results were written, Dead segments became dead letters, Frames were sampled.
 	Results, Dead, Frames atomic.Int64
 

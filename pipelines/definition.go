@@ -6,6 +6,7 @@ import (
 	"github.com/ensue-video/ensue/ingest"
 	"github.com/ensue-video/ensue/predictor"
 	"github.com/ensue-video/ensue/sink"
+	"github.com/ensue-video/ensue/web"
 )
 
 // Definition is a whole pipeline as a person writes it in YAML. The tag `def` of every field, here and in the configurations
@@ -18,7 +19,12 @@ type Definition struct {
 	Encoder   encoder.Config   `def:"encoder"`
 	Predictor predictor.Config `def:"predictor"`
 	Sink      sink.Config      `def:"sink"`
+	State     StateConfig      `def:"state"`
+	Retry     Retry            `def:"retry"`
+	Breaker   BreakerConfig    `def:"breaker"`
 	Queues    Queues           `def:"queues"`
+	// Serve is the live page; nil: there is none.
+	Serve *web.Config `def:"serve"`
 
 	// source says where every value came from; nil for a definition that was not parsed.
 	source *source

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/ensue-video/ensue/sink"
 	"github.com/ensue-video/ensue/stream"
@@ -20,18 +21,34 @@ type deliver struct {
 	intake  *intake
 	counts  *Counts
 	onDone  func(*stream.Segment, *stream.Result, *stream.Failure)
+	// observers are told what is done, gauge counts it.
+	observers observers
+	gauge     *gauge
+	// keeper saves what is known of streams, breaker stops where nearly everything fails; nil: nobody does.
+	keeper  *keeper
+	breaker *breaker
+	// within is how transactions are made; nil: there are none.
+	within *exchange
 }
 
 // run writes what comes in, in its order, until in is closed. An error of a sink ends the pipeline: what is not acknowledged
 // then is read again.
 func (d *deliver) run(ctx context.Context, in <-chan *item) error {
+	if d.within != nil {
+		return d.exchange(ctx, in)
+	}
 	for first := range in {
-		batch := collect(first, in)
+		batch := d.held(ctx, collect(first, in))
+		begin := time.Now()
 		if err := d.write(ctx, batch); err != nil {
 			return err
 		}
+		d.gauge.pass(len(batch), begin)
 		for _, it := range batch {
-			d.acknowledge(it)
+			d.acknowledge(it) //nolint:contextcheck // what is written is acknowledged even where the pipeline stops
+		}
+		if err := d.breaker.tripped(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -54,11 +71,38 @@ func collect(first *item, in <-chan *item) []*item {
 	return batch
 }
 
-// write makes the results and dead letters of the batch durable.
+// held is what of the batch this process may still write about. What belongs to somebody else is let go: it is dealt with there.
+func (d *deliver) held(ctx context.Context, batch []*item) []*item {
+	kept := batch[:0]
+	for _, it := range batch {
+		if holding, ok := it.segment.Receipt.(stream.Holding); !ok || holding.Held(ctx) {
+			kept = append(kept, it)
+			continue
+		}
+		d.intake.release(it)
+		d.counts.Lost.Add(1)
+		it.segment.Receipt.Done(it.needed)
+	}
+	return kept
+}
+
+// write makes the results and dead letters of the batch durable, and after them what is then known of their streams: whoever takes a
+// stream over knows of no result that is not there.
 func (d *deliver) write(ctx context.Context, batch []*item) error {
 	if err := d.writeResults(ctx, batch); err != nil {
 		return err
 	}
+	if err := d.writeLetters(ctx, batch); err != nil {
+		return err
+	}
+	if d.keeper == nil || !d.keeper.durable {
+		return nil
+	}
+	return d.keeper.save(ctx, batch)
+}
+
+// writeLetters writes the dead letters of the batch.
+func (d *deliver) writeLetters(ctx context.Context, batch []*item) error {
 	var letters []*stream.DeadLetter
 	for _, it := range batch {
 		if it.failure != nil && !it.segment.ContextOnly {
@@ -90,6 +134,9 @@ func (d *deliver) writeResults(ctx context.Context, batch []*item) error {
 		return nil
 	}
 	err := d.results.Write(ctx, results)
+	if err != nil && d.within != nil {
+		return fmt.Errorf("writing %d results: %w", len(results), err) // the transaction is given up: what it holds would be written twice
+	}
 	if failure := permanent(err); failure != nil && len(scored) > 1 {
 		for _, it := range scored {
 			if err := d.writeResults(ctx, []*item{it}); err != nil {
@@ -118,7 +165,7 @@ func permanent(err error) *stream.Failure {
 
 func letter(it *item) *stream.DeadLetter {
 	return &stream.DeadLetter{
-		Segment: it.segment.ID(), Origin: it.segment.Origin, Failure: it.failure, Attempts: 1,
+		Segment: it.segment.ID(), Origin: it.segment.Origin, Failure: it.failure, Attempts: max(it.failure.Attempts, 1),
 		Record: it.segment.Record, Traceparent: it.segment.Traceparent,
 	}
 }
@@ -127,8 +174,13 @@ func letter(it *item) *stream.DeadLetter {
 func (d *deliver) acknowledge(it *item) {
 	d.intake.release(it)
 	d.counts.book(it)
+	d.breaker.note(it)
+	if d.keeper != nil && !d.keeper.durable {
+		_ = d.keeper.save(context.Background(), []*item{it}) // memory takes everything
+	}
 	if d.onDone != nil {
 		d.onDone(it.segment, it.result, it.failure)
 	}
+	d.observers.done(it)
 	it.segment.Receipt.Done(it.needed)
 }

@@ -14,15 +14,19 @@ import (
 	"github.com/ensue-video/ensue/ingest"
 	"github.com/ensue-video/ensue/predictor"
 	"github.com/ensue-video/ensue/sink"
+	"github.com/ensue-video/ensue/state"
 	"github.com/ensue-video/ensue/stream"
+	"github.com/ensue-video/ensue/web"
 )
 
 // Engine runs one definition. It owns every channel and goroutine between its source and its sinks; several engines run in one
 // process without knowing of each other.
 type Engine struct {
-	def     *Definition
-	log     *slog.Logger
-	source  ingest.Source
+	def    *Definition
+	log    *slog.Logger
+	source ingest.Source
+	// claims gets payloads that are not in their records; nil where the definition has no ingest.claims.
+	claims  *ingest.Claims
 	nets    *nets
 	scorer  *predictor.Scorer
 	results sink.Sink
@@ -30,6 +34,17 @@ type Engine struct {
 	pool    *decode.Pool
 	counts  *Counts
 	onDone  func(*stream.Segment, *stream.Result, *stream.Failure)
+	// observers are told what is seen and done, gauges are the stages that count it.
+	observers observers
+	gauges    gauges
+	// page is the live page, nil where there is none; version is the program's, for it.
+	page    *web.Server
+	version string
+	// session is where everything is written that goes to Kafka; nil: for good, without transactions.
+	session *session
+	// intake lets segments in, keeper saves what is known of streams; nil where the source has no offsets.
+	intake *intake
+	keeper *keeper
 }
 
 // poolRetain is how many bytes of frames are kept for the next clips.
@@ -64,7 +79,9 @@ func New(def *Definition, options ...Option) (*Engine, error) {
 	if err := e.buildModel(); err != nil {
 		return nil, err
 	}
-	if err := e.buildEnds(); err != nil {
+	size, _ := frame(e.nets.encoder.Info())
+	e.intake = newIntake(e.def, size, e.counts)
+	if err := errors.Join(e.buildPage(), e.buildEnds()); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
 	return e, nil
@@ -74,7 +91,11 @@ func (e *Engine) buildModel() (err error) {
 	if e.nets, err = buildNets(e.def); err != nil {
 		return err
 	}
-	e.scorer, err = predictor.NewScorer(e.nets.encoder.Info(), e.nets.predictor, e.def.Predictor, e.def.Decode.FPS)
+	options := e.nets.energy.options()
+	if e.def.keepsMemory() {
+		options = append(options, predictor.WithKeptMemory())
+	}
+	e.scorer, err = predictor.NewScorer(e.nets.encoder.Info(), e.nets.predictor, e.def.Predictor, e.def.Decode.FPS, options...)
 	if err != nil {
 		return errors.Join(fmt.Errorf("making the scorer: %w", err), e.nets.close())
 	}
@@ -82,23 +103,88 @@ func (e *Engine) buildModel() (err error) {
 }
 
 func (e *Engine) buildEnds() (err error) {
-	brokers := e.def.Brokers()
+	if e.exactlyOnce() && e.source == nil {
+		e.session = &session{}
+	}
+	brokers, to := e.def.Brokers(), e.def.sinks()
 	if e.results == nil {
-		if e.results, err = sink.New(e.def.Sink, brokers, e.log); err != nil {
+		if e.results, err = sink.New(to, brokers, e.log, e.writing()...); err != nil {
 			return fmt.Errorf("making the sinks: %w", err)
 		}
 	}
 	if e.dead == nil {
-		if e.dead, err = sink.NewDeadLetters(e.def.Sink, brokers, e.log); err != nil {
+		if e.dead, err = sink.NewDeadLetters(to, brokers, e.log, e.writing()...); err != nil {
 			return fmt.Errorf("making the dead-letter sink: %w", err)
 		}
 	}
+	if claims := e.def.Ingest.Claims; claims != nil {
+		if e.claims, err = ingest.NewClaims(*claims, e.def.Decode.Limits.Bytes); err != nil {
+			return fmt.Errorf("making the source: %w", err)
+		}
+	}
 	if e.source == nil {
-		if e.source, err = ingest.New(e.def.Ingest, e.log); err != nil {
+		if err := e.buildSource(); err != nil {
 			return fmt.Errorf("making the source: %w", err)
 		}
 	}
 	return nil
+}
+
+// buildSource makes the source and what it gets from the pipeline around it.
+func (e *Engine) buildSource() (err error) {
+	options := []ingest.Option{ingest.WithGate(e.intake.gate), ingest.WithMemory(e.def.Queues.ofSource(e.def.Ingest))}
+	if e.def.Ingest.Kafka != nil {
+		if e.keeper, err = e.newKeeper(); err != nil {
+			return err
+		}
+		options = append(options, ingest.WithRecovery(e.keeper))
+	}
+	e.source, err = e.openSource(options...)
+	return err
+}
+
+// newKeeper opens what the definition's `state` names.
+func (e *Engine) newKeeper() (*keeper, error) {
+	kafka, config := e.def.Ingest.Kafka, e.def.State
+	var store state.Store = state.NewMemory()
+	switch {
+	case config.Topic != "":
+		writer, err := sink.OpenWriter(sink.ProducerConfig{
+			Brokers: kafka.Brokers, Security: kafka.Security, Topic: config.Topic, Explicit: true, Key: "state", Log: e.log,
+		}, e.writing()...)
+		if err != nil {
+			return nil, err
+		}
+		store = state.NewTopic(state.TopicConfig{
+			Brokers: kafka.Brokers, Security: kafka.Security, Topic: config.Topic, Source: kafka.Topic, Log: e.log,
+		}, writer)
+	case config.Folder != "":
+		folder, err := state.NewFolder(config.Folder, e.log)
+		if err != nil {
+			return nil, err
+		}
+		store = folder
+	}
+	return newKeeper(store, e.Model(), config.Durable(), e.log), nil
+}
+
+// sinks is the definition's `sink`, where what names no brokers of its own gets into those of ingest.kafka as the source does.
+func (d *Definition) sinks() sink.Config {
+	to := d.Sink
+	if d.Ingest.Kafka == nil {
+		return to
+	}
+	if out := to.Kafka; out != nil && len(out.Brokers) == 0 && out.Security == nil {
+		with := *out
+		with.Security = d.Ingest.Kafka.Security
+		to.Kafka = &with
+	}
+	if dead := to.DeadLetter.Kafka; dead != nil && len(dead.Brokers) == 0 && dead.Security == nil {
+		with := *dead
+		with.Security = d.Ingest.Kafka.Security
+		to.DeadLetter.Kafka = &with
+	}
+	return to
 }
 
 // Brokers is where sinks that name no brokers of their own write: the brokers of ingest.kafka.
@@ -126,13 +212,21 @@ var ErrDrain = errors.New("segments were still under way when the drain ran out 
 // otherwise. Every goroutine has ended when it returns.
 func (e *Engine) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, e.close()) }()
+	if err := e.keeper.prepare(ctx); err != nil {
+		return err
+	}
+	closePage, err := e.openPage(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closePage()) }()
 	size, fit := frame(e.nets.encoder.Info())
 	decoders, err := e.decoders(size, fit)
 	if err != nil {
 		return err
 	}
 	e.log.Info("pipeline started", "name", e.def.Name, "model", e.Model(), "decoders", len(decoders))
-	err = e.runStages(ctx, newIntake(e.def, size, e.counts), decoders)
+	err = e.runStages(ctx, e.intake, decoders)
 	e.log.Info("pipeline stopped", "name", e.def.Name, "received", e.counts.Received.Load(),
 		"results", e.counts.Results.Load(), "dead", e.counts.Dead.Load(), "error", err)
 	return err
@@ -153,21 +247,38 @@ func (e *Engine) runStages(soft context.Context, in *intake, decoders []step) er
 		defer close(admitted)
 		return in.run(work, segments, admitted)
 	})
-	stage := func(workers int, newStep func() step, from <-chan *item, to chan<- *item) {
+	stage := func(name string, workers int, newStep func() step, from <-chan *item, to chan<- *item) {
+		lanes := newLanes(workers, in.most())
+		lanes.gauge = e.gauges.add(name, size*workers+cap(from), func() int { return len(from) + lanes.length() })
 		group.Go(func() error {
 			defer close(to)
-			return newLanes(workers, size*workers).run(work, from, to, newStep)
+			return lanes.run(work, from, to, newStep)
 		})
 	}
 	next := make(chan step, len(decoders))
 	for _, decoder := range decoders {
 		next <- decoder
 	}
-	stage(len(decoders), func() step { return <-next }, admitted, decoded)
-	stage(runtime.GOMAXPROCS(0), newEncodeStage(e.nets.encoder).newStep, decoded, encoded)
-	stage(runtime.GOMAXPROCS(0), newPredictStage(e.scorer).newStep, encoded, scored)
+	whole := admitted
+	if e.claims != nil {
+		whole = make(chan *item, size)
+		stage(stageClaim, e.def.Ingest.Claims.Workers, (&claimStage{e.claims}).newStep, admitted, whole)
+	}
+	stage(stageDecode, len(decoders), func() step { return <-next }, whole, decoded)
+	stage(stageEncode, runtime.GOMAXPROCS(0), newEncodeStage(e.nets.encoder).newStep, decoded, encoded)
+	predicting := newPredictStage(e.scorer, e.observers)
+	predicting.retry, predicting.keeps, predicting.log = e.def.Retry, e.keeper != nil, e.log
+	predicting.keepsMemory = e.def.keepsMemory()
+	stage(stagePredict, runtime.GOMAXPROCS(0), predicting.newStep, encoded, scored)
+	delivered := e.gauges.add(stageSink, size, func() int { return len(scored) })
 	group.Go(func() error {
-		out := &deliver{results: e.results, dead: e.dead, intake: in, counts: e.counts, onDone: e.onDone}
+		out := &deliver{
+			results: e.results, dead: e.dead, intake: in, counts: e.counts, onDone: e.onDone, observers: e.observers, gauge: delivered,
+			keeper: e.keeper, breaker: newBreaker(e.def.Breaker),
+		}
+		if e.session != nil {
+			out.within = &exchange{tx: e.session, config: e.def.Sink.Kafka.Transaction}
+		}
 		return out.run(work, scored)
 	})
 	err := group.Wait()
@@ -199,7 +310,7 @@ func (e *Engine) decoders(size decode.Size, fit decode.Fit) ([]step, error) {
 	workers := e.def.Decode.Parallel()
 	stage := &decodeStage{
 		config: e.def.Decode, size: size, fit: fit, pool: e.pool,
-		timelines: newStates(func() *decode.Timeline { return &decode.Timeline{} }),
+		timelines: newStates(func() *clock { return &clock{Timeline: &decode.Timeline{}} }), retry: e.def.Retry,
 	}
 	steps := make([]step, 0, workers)
 	for range workers {
@@ -222,6 +333,12 @@ func (e *Engine) close() error {
 	}
 	if e.dead != nil {
 		errs = append(errs, e.dead.Close())
+	}
+	if e.claims != nil {
+		errs = append(errs, e.claims.Close())
+	}
+	if e.keeper != nil {
+		errs = append(errs, e.keeper.close())
 	}
 	errs = append(errs, e.nets.close())
 	return errors.Join(errs...)

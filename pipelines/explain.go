@@ -108,10 +108,10 @@ func explainStages(def *Definition, decoders, processors int) []StageExplanation
 			formatDuration(limits.Duration), formatDuration(limits.Timeout)), decoders},
 		{stageEncode, explainEncoder(def), processors},
 		{stagePredict, fmt.Sprintf(
-			"predicts windows of %s with %q from %s of past, up to %s ahead; judges after %s of a stream, by its last %d windows: "+
+			"predicts windows of %s with %q from %s of past, up to %s ahead; %s; judges after %s of a stream, by its last %d windows: "+
 				"an alarm is a p-value below %.2g (%v false alarms a day)",
 			formatDuration(window(def)), explainPredictor(def), formatDuration(def.Predictor.Context), formatDuration(longest(def)),
-			formatDuration(calibrate.Warmup), calibrate.History, alarmP(def), calibrate.FalseAlarmsPerDay), processors},
+			explainEnergy(def), formatDuration(calibrate.Warmup), calibrate.History, alarmP(def), calibrate.FalseAlarmsPerDay), processors},
 		{"sink", explainSink(def), 1},
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // explainModel says which model it is and how it is run.
 func explainModel(def *Definition, d described) string {
-	text := fmt.Sprintf(", a step every %d frames, by the model in %s (%s, %s)", d.info.FramesPerStep, d.model.Where(),
+	text := fmt.Sprintf(", a step every %d frames, by the model %s (%s, %s)", d.info.FramesPerStep, d.model.Where(),
 		d.digest(def), def.Encoder.Default().Precision)
 	if d.config(def).ModelType != model.FamilyVJEPA2 {
 		return text
@@ -29,8 +29,7 @@ func explainModel(def *Definition, d described) string {
 
 // digest reads all weights (about a second per gigabyte).
 func (d described) digest(def *Definition) string {
-	dir, _ := def.ModelDirectory()
-	m, err := model.Open(dir)
+	m, err := def.openModel()
 	if err != nil {
 		return "unreadable"
 	}
@@ -104,6 +103,11 @@ func streamTerms(def *Definition, d described) []Term {
 	info := d.info
 	frame := int64(info.Width * info.Height * 3)
 	var terms []Term
+	if d.energy.learned() {
+		terms = append(terms, Term{
+			Bytes: frame * (2*predictor.WindowFrames - 1), Formula: fmt.Sprintf("%d frames for the energy", 2*predictor.WindowFrames-1),
+		})
+	}
 	if info.FramesPerStep > 1 {
 		terms = append(terms, Term{
 			Bytes: frame * int64(info.FramesPerStep), Formula: fmt.Sprintf("%d frames of a step that is not full", info.FramesPerStep),

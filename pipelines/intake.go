@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/ensue-video/ensue/decode"
 	"github.com/ensue-video/ensue/stream"
 )
@@ -16,32 +14,37 @@ const (
 	FullDropOldest = "drop_oldest"
 )
 
-// intake admits segments into the pipeline: it keeps the first queue and the memory of what is under way within their bounds
-// (invariant 6).
+// maxGiven is how many segments that were given up may wait for their results to be written; each is small, for its payload is gone.
+const maxGiven = 4096
+
+// intake makes items of segments. What the source did not take through the gate by itself it takes through.
 type intake struct {
 	queues Queues
-	size   decode.Size
-	fps    float64
-	limits decode.Limits
-	memory *semaphore.Weighted
+	gate   *gate
 	counts *Counts
+	// claims says that there is a stage that gets the payloads of claims.
+	claims bool
 }
 
 func newIntake(def *Definition, size decode.Size, counts *Counts) *intake {
-	return &intake{
-		queues: def.Queues, size: size, fps: def.Decode.FPS, limits: def.Decode.Limits, counts: counts,
-		memory: semaphore.NewWeighted(def.Queues.Memory),
-	}
+	return &intake{queues: def.Queues, gate: newGate(def, size), counts: counts, claims: def.Ingest.Claims != nil}
 }
 
 // run passes segments from in to out as items until in is closed.
 func (n *intake) run(ctx context.Context, in <-chan *stream.Segment, out chan<- *item) error {
-	if n.queues.Full == FullDropOldest {
+	if n.gate.open {
 		return n.dropOldest(ctx, in, out)
 	}
 	for segment := range in {
-		if err := n.send(ctx, n.admit(segment), out); err != nil {
-			return err
+		if segment.Charge == 0 {
+			if err := n.gate.enter(ctx, segment); err != nil {
+				return err
+			}
+		}
+		select {
+		case out <- n.admit(segment):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 	return nil
@@ -50,96 +53,132 @@ func (n *intake) run(ctx context.Context, in <-chan *stream.Segment, out chan<- 
 // admit makes an item of the segment.
 func (n *intake) admit(segment *stream.Segment) *item {
 	n.counts.Received.Add(1)
-	return &item{segment: segment, taken: time.Now(), charge: n.charge(segment)}
+	if !n.claims {
+		refuseClaim(segment)
+	}
+	return &item{segment: segment, taken: time.Now(), settle: n.gate.settle}
 }
 
-func (n *intake) send(ctx context.Context, it *item, out chan<- *item) error {
-	if err := n.memory.Acquire(ctx, it.charge); err != nil {
-		return err
-	}
-	select {
-	case out <- it:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+// most is how many items there can be in the pipeline.
+func (n *intake) most() int { return int(n.gate.limit/minCharge) + maxGiven }
 
 // release gives back what the item was admitted with.
-func (n *intake) release(it *item) { n.memory.Release(it.charge) }
+func (n *intake) release(it *item) { n.gate.Leave(it.segment) }
 
-// charge is an upper estimate of the bytes the segment takes: its payload and the frames sampled from it.
-// One segment alone is always admitted.
-func (n *intake) charge(segment *stream.Segment) int64 {
-	length := segment.Duration
-	if length <= 0 || length > n.limits.Duration {
-		length = n.limits.Duration
-	}
-	// The sampling grid is at most 1.5 times as fine as asked (decode's rule on whole multiples).
-	frames := int64(1.5*n.fps*length.Seconds()) + 1
-	bytes := int64(len(segment.Payload)) + frames*int64(n.size.Width)*int64(n.size.Height)*3
-	return min(bytes, n.queues.Memory)
-}
-
-// dropOldest keeps the newest segments when the stages cannot keep up. A dropped segment is acknowledged and counted, and the
-// next one of its stream has a gap before it.
+// dropOldest keeps the newest segments when the stages cannot keep up: of a stream so many as a queue holds, and of all together so many
+// bytes as half of the memory. What is given up loses its payload and goes on as a result that says so; the next segment of its stream has
+// a gap before it.
 func (n *intake) dropOldest(ctx context.Context, in <-chan *stream.Segment, out chan<- *item) error {
-	var waiting []*item
-	torn := map[string]bool{}
-	for in != nil || len(waiting) > 0 {
+	line := &waitingLine{intake: n}
+	for in != nil || len(line.items) > 0 {
+		first := line.first()
 		var ready chan<- *item
-		var first *item
-		if len(waiting) > 0 && n.memory.TryAcquire(waiting[0].charge) {
-			ready, first = out, waiting[0]
+		if first != nil {
+			ready = out
+		}
+		from := in
+		if line.given >= maxGiven {
+			from = nil // not even what is given up gets through: nothing is read any more
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case ready <- first:
-			waiting = waiting[1:]
+			line.sent(first)
 			continue
-		case segment, ok := <-in:
+		case segment, ok := <-from:
 			if !ok {
 				in = nil
 			} else {
-				waiting = append(waiting, n.admit(segment))
+				line.add(n.admit(segment))
 			}
-		case <-n.poll(ready, waiting):
+		case <-line.poll(first):
 		}
 		if first != nil {
-			n.memory.Release(first.charge)
+			n.release(first)
 		}
-		waiting = n.cut(waiting, torn)
+		line.cut()
 	}
 	return nil
 }
 
-// poll wakes dropOldest to look for memory again; never when it is not memory it waits for.
-func (n *intake) poll(ready chan<- *item, waiting []*item) <-chan time.Time {
-	if ready != nil || len(waiting) == 0 {
+// waitingLine is what waits for the stages, oldest first.
+type waitingLine struct {
+	*intake
+	items []*item
+	bytes int64 // their payloads
+	given int   // how many of them were given up
+}
+
+func (l *waitingLine) add(it *item) {
+	l.items = append(l.items, it)
+	l.bytes += int64(len(it.segment.Payload))
+}
+
+// first is the oldest item that may go on now, already let in; nil when there is none. Nothing overtakes an item of its own stream.
+func (l *waitingLine) first() *item {
+	var held map[string]bool
+	for _, it := range l.items {
+		if held[it.segment.Stream] {
+			continue
+		}
+		if it.dropped || l.gate.try(it.segment) {
+			return it
+		}
+		if held == nil {
+			held = map[string]bool{}
+		}
+		held[it.segment.Stream] = true
+	}
+	return nil
+}
+
+func (l *waitingLine) sent(first *item) {
+	for i, it := range l.items {
+		if it == first {
+			l.items = append(l.items[:i], l.items[i+1:]...)
+			break
+		}
+	}
+	l.bytes -= int64(len(first.segment.Payload))
+	if first.dropped {
+		l.given--
+	}
+}
+
+// poll wakes dropOldest to look for room again; never when it is not room it waits for.
+func (l *waitingLine) poll(first *item) <-chan time.Time {
+	if first != nil || len(l.items) == 0 {
 		return nil
 	}
 	return time.After(20 * time.Millisecond)
 }
 
-// cut drops the oldest ordinary segments beyond the bound; control segments are kept, they cost nothing.
-func (n *intake) cut(waiting []*item, torn map[string]bool) []*item {
-	kept := waiting[:0]
-	over := len(waiting) - n.queues.Size
-	for _, it := range waiting {
+// cut gives up the oldest ordinary segments beyond the bounds; control segments are kept, they cost nothing.
+func (l *waitingLine) cut() {
+	each := map[string]int{}
+	for _, it := range l.items {
+		if !it.dropped {
+			each[it.segment.Stream]++
+		}
+	}
+	for _, it := range l.items {
 		name := it.segment.Stream
-		if over > 0 && it.segment.Mark == stream.MarkNone {
-			over--
-			torn[name] = true
-			n.counts.Dropped.Add(1)
-			it.segment.Receipt.Done(stream.SegmentID{}) // the next one has a gap before it: nothing is needed
+		if it.dropped || it.segment.Mark != stream.MarkNone {
 			continue
 		}
-		if torn[name] {
-			it.segment.Gap = true
-			delete(torn, name)
+		if each[name] > l.queues.Size || l.bytes > l.gate.limit/2 {
+			each[name]--
+			l.bytes -= int64(len(it.segment.Payload))
+			l.give(it)
 		}
-		kept = append(kept, it)
 	}
-	return kept
+}
+
+// give gives an item up. Invariant 6: its payload goes.
+func (l *waitingLine) give(it *item) {
+	l.given++
+	l.counts.Dropped.Add(1)
+	it.dropped = true
+	it.segment.Payload, it.segment.Record.Value, it.segment.Ref = nil, nil, ""
 }

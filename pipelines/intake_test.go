@@ -22,7 +22,7 @@ func testIntake(full string, size int, memory int64) *intake {
 		Decode: decode.Config{FPS: 8, Limits: decode.Limits{Duration: time.Minute}},
 		Queues: Queues{Size: size, Full: full, Memory: memory},
 	}
-	return newIntake(def, decode.Size{Width: 10, Height: 10}, newCounts())
+	return newIntake(def, decode.Size{Width: 100, Height: 10}, newCounts())
 }
 
 func segmentsOf(name string, count, bytes int, done *atomic.Int64) []*stream.Segment {
@@ -37,9 +37,9 @@ func segmentsOf(name string, count, bytes int, done *atomic.Int64) []*stream.Seg
 
 func TestIntakeAdmitsNoMoreThanTheMemoryItMayUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// A segment of 1,000 bytes and 13 frames of 300 bytes is charged 4,900 bytes: two fit into 10,000.
+		// A segment of 1,000 bytes and 13 frames of 3,000 bytes is charged 40,000 bytes: two of one stream are within half of 160,000.
 		in, out := make(chan *stream.Segment, 5), make(chan *item, 5)
-		n := testIntake(FullBlock, 8, 10_000)
+		n := testIntake(FullBlock, 8, 160_000)
 		for _, segment := range segmentsOf("cam", 3, 1000, &atomic.Int64{}) {
 			in <- segment
 		}
@@ -55,12 +55,23 @@ func TestIntakeAdmitsNoMoreThanTheMemoryItMayUse(t *testing.T) {
 	})
 }
 
-func TestASegmentLargerThanAllMemoryIsAdmittedAlone(t *testing.T) {
-	n := testIntake(FullBlock, 8, 100)
-	require.EqualValues(t, 100, n.charge(segmentsOf("cam", 1, 5000, &atomic.Int64{})[0]))
+func TestWhatTheSourceTookThroughTheGateIsNotCountedAgain(t *testing.T) {
+	in, out := make(chan *stream.Segment, 1), make(chan *item, 1)
+	n := testIntake(FullBlock, 8, 160_000)
+	segment := segmentsOf("cam", 1, 1000, &atomic.Int64{})[0]
+	require.NoError(t, n.gate.Enter(t.Context(), segment))
+	in <- segment
+	close(in)
+	require.NoError(t, n.run(t.Context(), in, out))
+	used, _ := n.gate.memory()
+	require.EqualValues(t, 40_000, used)
+	n.release(<-out)
+	used, _ = n.gate.memory()
+	require.Zero(t, used)
 }
 
-func TestDropOldestKeepsTheNewestAndMarksTheGap(t *testing.T) {
+// Every segment has a result: what is given up keeps its place in the stream and loses its payload.
+func TestDropOldestKeepsTheNewestAndTellsWhatItGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var done atomic.Int64
 		in, out := make(chan *stream.Segment), make(chan *item)
@@ -74,16 +85,52 @@ func TestDropOldestKeepsTheNewestAndMarksTheGap(t *testing.T) {
 		}
 		synctest.Wait()
 		close(in)
-		first, second := <-out, <-out
+		for sequence := range int64(5) {
+			it := <-out
+			require.Equal(t, sequence, it.segment.Sequence)
+			require.Equal(t, sequence < 3, it.dropped)
+			require.Equal(t, it.dropped, it.segment.Payload == nil)
+			n.release(it)
+		}
 		require.NoError(t, <-ended)
-		require.EqualValues(t, 3, first.segment.Sequence)
-		require.True(t, first.segment.Gap)
-		require.EqualValues(t, 4, second.segment.Sequence)
-		require.False(t, second.segment.Gap)
 		require.EqualValues(t, 3, n.counts.Dropped.Load())
-		require.EqualValues(t, 3, done.Load(), "what is dropped is acknowledged")
-		n.release(first)
-		n.release(second)
-		require.True(t, n.memory.TryAcquire(1<<20), "nothing is charged any more")
+		require.Zero(t, done.Load(), "it is acknowledged when its result is written")
+		used, _ := n.gate.memory()
+		require.Zero(t, used)
+	})
+}
+
+func TestDropOldestGivesUpWhatIsSlowAndNothingElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var done atomic.Int64
+		in, out := make(chan *stream.Segment), make(chan *item)
+		n := testIntake(FullDropOldest, 2, 1<<20)
+		ended := make(chan error)
+		go func() { ended <- n.run(t.Context(), in, out) }()
+		slow, quick := segmentsOf("slow", 9, 10, &done), segmentsOf("quick", 1, 10, &done)
+		for range 2 { // under way, and never finished
+			in <- slow[0]
+			slow = slow[1:]
+			<-out
+		}
+		for _, segment := range slow {
+			in <- segment
+		}
+		in <- quick[0]
+		var got []string
+		var dropped []bool
+		for range 6 {
+			it := <-out
+			got, dropped = append(got, it.segment.ID().String()), append(dropped, it.dropped)
+		}
+		require.Equal(t, []string{"slow/2", "slow/3", "slow/4", "slow/5", "slow/6", "quick/0"}, got)
+		require.Equal(t, []bool{true, true, true, true, true, false}, dropped, "slow/7 and slow/8 wait on")
+		close(in)
+		for _, it := range []int64{0, 1} { // now the first two are done
+			n.gate.Leave(&stream.Segment{Stream: "slow", Charge: 1 + it})
+		}
+		require.Equal(t, "slow/7", (<-out).segment.ID().String())
+		require.Equal(t, "slow/8", (<-out).segment.ID().String())
+		require.NoError(t, <-ended)
 	})
 }

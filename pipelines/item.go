@@ -20,14 +20,41 @@ type item struct {
 	// needed is the oldest segment of the stream that is still wanted as context.
 	needed  stream.SegmentID
 	latency stream.Latency
-	// taken is when the item entered the stage's queue, charge how much memory it was admitted with.
-	taken  time.Time
-	charge int64
+	// taken is when the item entered the pipeline.
+	taken time.Time
+	// settle tells the gate how many bytes the segment really takes; nil: nobody counts.
+	settle func(*stream.Segment, int64)
+	// dropped says that the segment was given up because the stages could not keep up: it has no payload any more.
+	dropped bool
+	// tries is how often the stage that has the item has tried, pause how long it wants to wait before it tries again.
+	tries int
+	pause time.Duration
+	// remembered is what the predictor remembered before the segment.
+	remembered []byte
+	// from and to are where the segment begins and ends on its stream's clock, once decoding was tried.
+	from, to time.Duration
+	// saved is what is known of the stream after the item; nil: nothing is to be kept.
+	saved *stream.Saved
 }
 
 // video says that the item has frames to work on: it is no control segment and nothing has gone wrong with it.
 func (it *item) video() bool {
 	return it.failure == nil && it.segment.Mark != stream.MarkForget && len(it.segment.Payload) > 0
+}
+
+// weigh tells the gate what the item takes after a stage: its payload, which the dead letter may still need, and what was made of it.
+func (it *item) weigh() {
+	if it.settle == nil {
+		return
+	}
+	bytes := int64(max(len(it.segment.Payload), len(it.segment.Record.Value)))
+	if it.clip != nil {
+		bytes += int64(cap(it.clip.Frames))
+	}
+	if it.tokens != nil {
+		bytes += 4 * int64(cap(it.tokens.Data))
+	}
+	it.settle(it.segment, bytes)
 }
 
 // forgets says that the stream has no state after this item.
@@ -40,17 +67,42 @@ type step struct {
 	// spent is where the time is booked.
 	spent func(*stream.Latency) *float64
 	free  func()
+	// retry says what is tried again; zero is nothing. A step that is tried again finds everything as it was.
+	retry Retry
+	// gaveUp is told an item that failed for good; nil: nobody has to know.
+	gaveUp func(it *item)
 }
 
-func (s step) work(ctx context.Context, it *item) {
+// work works on an item and says whether that is done: it is not where the step wants to try again, after it.pause.
+func (s step) work(ctx context.Context, it *item) (done bool) {
 	begin := time.Now()
-	if s.stage == stageDecode {
+	if s.stage == stageDecode && it.tries == 0 {
 		it.latency.Queue = begin.Sub(it.taken).Seconds()
 	}
-	if err := s.guard(ctx, it); err != nil {
-		it.fail(stream.AsFailure(err, s.stage))
+	err := s.guard(ctx, it)
+	*s.spent(&it.latency) += time.Since(begin).Seconds()
+	if err != nil && !s.failed(ctx, it, stream.AsFailure(err, s.stage)) {
+		return false
 	}
-	*s.spent(&it.latency) = time.Since(begin).Seconds()
+	it.tries, it.pause = 0, 0
+	if s.stage != stageClaim { // before decoding nobody knows better than the estimate
+		it.weigh()
+	}
+	return true
+}
+
+// failed is true when the failure counts, false when the step is to be tried again.
+func (s step) failed(ctx context.Context, it *item, failure *stream.Failure) bool {
+	it.tries++
+	if it.pause = s.retry.after(failure, it.tries); it.pause > 0 && ctx.Err() == nil {
+		return false
+	}
+	failure.Attempts = max(failure.Attempts, it.tries)
+	if s.gaveUp != nil && it.failure == nil {
+		s.gaveUp(it)
+	}
+	it.fail(failure)
+	return true
 }
 
 // guard is the stage's boundary: the only place where a panic is caught, and it names the segment.
@@ -91,6 +143,7 @@ const (
 	stageDecode  = "decode"
 	stageEncode  = "encode"
 	stagePredict = "predict"
+	stageSink    = "sink"
 )
 
 // gerund is what a stage was doing, for errors that do not name the segment by themselves as those of decode do.

@@ -3,6 +3,7 @@ package pipelines
 import (
 	"context"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -12,22 +13,24 @@ import (
 type lanes struct {
 	// workers is how many items are worked on at once.
 	workers int
-	// waiting bounds the items taken in and not begun (invariant 6). It is what one slow stream may hold up before others
-	// have to wait for it.
+	// waiting bounds the items taken in and not begun (invariant 6). The gate before the pipeline keeps one stream from taking it all.
 	waiting int
+	// gauge counts what is done; nil: nobody asks.
+	gauge *gauge
 
 	mu    sync.Mutex
 	room  *sync.Cond
 	work  *sync.Cond
-	queue map[string][]*item // of every stream with something to do or being done
-	ready []string           // streams with something to do and nobody doing it, first come first served
-	count int                // items in queue
-	ended bool               // nothing more comes in
-	quit  bool               // what is here is given up too
+	queue map[string][]*item       // of every stream with something to do or being done
+	ready []string                 // streams with something to do and nobody doing it, first come first served
+	count int                      // items in queue
+	later map[*time.Timer]struct{} // for items that are to be tried again
+	ended bool                     // nothing more comes in
+	quit  bool                     // what is here is given up too
 }
 
 func newLanes(workers, waiting int) *lanes {
-	l := &lanes{workers: workers, waiting: waiting, queue: map[string][]*item{}}
+	l := &lanes{workers: workers, waiting: waiting, queue: map[string][]*item{}, later: map[*time.Timer]struct{}{}}
 	l.room = sync.NewCond(&l.mu)
 	l.work = sync.NewCond(&l.mu)
 	return l
@@ -87,7 +90,12 @@ func (l *lanes) serve(ctx context.Context, do step, out chan<- *item) error {
 		if it == nil {
 			return ctx.Err()
 		}
-		do.work(ctx, it)
+		begin := time.Now()
+		if !do.work(ctx, it) {
+			l.again(it)
+			continue
+		}
+		l.gauge.pass(1, begin)
 		select {
 		case out <- it:
 		case <-ctx.Done():
@@ -118,6 +126,13 @@ func (l *lanes) next() *item {
 	return it
 }
 
+// length is how many items are taken in and not begun.
+func (l *lanes) length() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.count
+}
+
 // done frees the lane of the stream for its next item.
 func (l *lanes) done(name string) {
 	l.mu.Lock()
@@ -133,6 +148,28 @@ func (l *lanes) done(name string) {
 	l.work.Signal()
 }
 
+// again puts an item back before the others of its stream, to be worked on after its pause. Invariant 4: nobody waits for it but its
+// stream; the worker goes on with others.
+func (l *lanes) again(it *item) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	name := it.segment.Stream
+	l.queue[name] = append([]*item{it}, l.queue[name]...)
+	l.count++
+	if l.quit {
+		return
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(it.pause, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.later, timer)
+		l.ready = append(l.ready, name)
+		l.work.Signal()
+	})
+	l.later[timer] = struct{}{}
+}
+
 // end says that nothing more is taken in.
 func (l *lanes) end() {
 	l.mu.Lock()
@@ -146,6 +183,9 @@ func (l *lanes) end() {
 func (l *lanes) abandon() {
 	l.mu.Lock()
 	l.quit = true
+	for timer := range l.later {
+		timer.Stop()
+	}
 	l.mu.Unlock()
 	l.end()
 }

@@ -83,7 +83,12 @@ func (r rule) finding(def *Definition, v violation) Finding {
 func rules() []rule {
 	all := topologyRules()
 	all = append(all, kafkaRules()...)
+	all = append(all, deliveryRules()...)
+	all = append(all, securityRules()...)
+	all = append(all, reliabilityRules()...)
+	all = append(all, claimRules()...)
 	all = append(all, modelRules()...)
+	all = append(all, energyRules()...)
 	return append(all, videoRules()...)
 }
 

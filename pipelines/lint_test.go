@@ -11,6 +11,7 @@ import (
 	"github.com/ensue-video/ensue/ingest"
 	"github.com/ensue-video/ensue/sink"
 	"github.com/ensue-video/ensue/stream"
+	"github.com/ensue-video/ensue/web"
 )
 
 func TestLintTellsEverythingAboutBrokenDefinitions(t *testing.T) {
@@ -126,6 +127,67 @@ func TestEveryRule(t *testing.T) {
 		{
 			"definition.drops_live", "queues.full", nil,
 			[]change{func(d *Definition) { d.Queues.Full = FullDropOldest }},
+		},
+		{
+			"definition.two_states", "state.folder",
+			[]change{
+				func(d *Definition) { d.State = StateConfig{Topic: "video.state"} }, func(d *Definition) { d.State = StateConfig{Folder: "s"} },
+			},
+			[]change{func(d *Definition) { d.State = StateConfig{Topic: "video.state", Folder: "s"} }},
+		},
+		{
+			"definition.state_shared", "state.topic",
+			[]change{outTopic("video.energy"), deadTopic("video.dead"), func(d *Definition) { d.State.Topic = "video.state" }},
+			[]change{func(d *Definition) { d.State.Topic = "video.segments" }},
+		},
+		{
+			"definition.state_shared", "state.topic",
+			[]change{outTopic("video.energy", "elsewhere:9092"), func(d *Definition) { d.State.Topic = "video.energy" }},
+			[]change{outTopic("video.energy"), func(d *Definition) { d.State.Topic = "video.energy" }},
+		},
+		{
+			"definition.state_shared", "state.topic", nil,
+			[]change{deadTopic("video.dead"), func(d *Definition) { d.State.Topic = "video.dead" }},
+		},
+		{
+			"definition.state_transaction", "state.folder",
+			[]change{outTopic("video.energy"), func(d *Definition) { d.State.Folder, d.Sink.Kafka.Delivery = "s", sink.DeliverAtLeastOnce }},
+			[]change{outTopic("video.energy"), func(d *Definition) { d.State.Folder, d.Sink.Kafka.Delivery = "s", sink.DeliverExactlyOnce }},
+		},
+		{
+			"definition.state_large", "predictor.calibrate.history",
+			[]change{func(d *Definition) { d.State.Topic, d.Predictor.Calibrate.History = "video.state", 190_000 }},
+			[]change{func(d *Definition) { d.State.Topic, d.Predictor.Calibrate.History = "video.state", 200_000 }},
+		},
+		{
+			"definition.state_no_effect", "state.topic",
+			[]change{files},
+			[]change{files, func(d *Definition) { d.State.Topic = "video.state" }},
+		},
+		{
+			"definition.no_state", "state",
+			[]change{func(d *Definition) { d.State.Folder = "s" }},
+			[]change{func(d *Definition) { d.State = StateConfig{} }},
+		},
+		{
+			"definition.hold_back_short", "ingest.kafka.hold_back",
+			[]change{func(d *Definition) { d.Ingest.Kafka.HoldBack = 300 }},
+			[]change{func(d *Definition) { d.Ingest.Kafka.HoldBack = 299 }},
+		},
+		{
+			"definition.hold_back_short", "ingest.kafka.hold_back",
+			[]change{func(d *Definition) { d.Ingest.Kafka.HoldBack = 0 }},
+			[]change{func(d *Definition) { d.Ingest.Order.Evict, d.Ingest.Kafka.HoldBack = time.Hour, 10_000 }},
+		},
+		{
+			"definition.breaker_order", "breaker.failed",
+			[]change{func(d *Definition) { d.Breaker = BreakerConfig{Failed: 5, Of: 5} }, func(d *Definition) { d.Breaker = BreakerConfig{Of: 5} }},
+			[]change{func(d *Definition) { d.Breaker = BreakerConfig{Failed: 6, Of: 5} }},
+		},
+		{
+			"definition.retry_order", "retry.first",
+			[]change{func(d *Definition) { d.Retry = Retry{First: time.Second, Most: time.Second} }},
+			[]change{func(d *Definition) { d.Retry = Retry{First: 2 * time.Second, Most: time.Second} }},
 		},
 		{
 			"definition.settle_short", "ingest.files.settle",
@@ -271,6 +333,11 @@ func TestEveryRule(t *testing.T) {
 			[]change{func(d *Definition) { d.Decode.Limits.Frames = 1499 }},
 		},
 		{
+			"definition.serve_open", "serve.address",
+			[]change{func(d *Definition) { d.Serve = &web.Config{Address: "localhost:8080"} }},
+			[]change{func(d *Definition) { d.Serve = &web.Config{Address: ":8080"} }},
+		},
+		{
 			"definition.memory_small", "queues.memory", // 64 MiB and 721 frames of 128x128
 			[]change{func(d *Definition) { d.Queues.Memory = 64<<20 + 721*128*128*3 }},
 			[]change{func(d *Definition) { d.Queues.Memory = 64<<20 + 721*128*128*3 - 1 }},
@@ -279,6 +346,15 @@ func TestEveryRule(t *testing.T) {
 	covered := map[stream.Code]bool{"definition.no_effect": true} // see TestKeysWithoutEffect
 	for _, r := range modelRules() {
 		covered[r.code] = true // see TestEveryModelRule
+	}
+	for _, r := range energyRules() {
+		covered[r.code] = true // see TestEveryEnergyRule
+	}
+	for _, r := range claimRules() {
+		covered[r.code] = true // see TestEveryClaimRule
+	}
+	for _, r := range append(deliveryRules(), securityRules()...) {
+		covered[r.code] = true // see TestEveryDeliveryRule
 	}
 	for _, test := range tests {
 		covered[test.code] = true

@@ -49,13 +49,18 @@ func topologyRules() []rule {
 			reads: []string{"ingest.kafka", "sink.kafka.brokers", "sink.dead_letter.kafka.brokers"}, find: noBrokers,
 		},
 		{
+			code: "definition.serve_open", severity: SeverityError,
+			doc:   "Other machines can reach `serve.address`, and there is no `serve.token` to keep them out.",
+			reads: []string{"serve", "serve.address", "serve.token"}, find: serveOpen,
+		},
+		{
 			code: "definition.drops_results", severity: SeverityWarning,
 			doc:   "`queues.full: drop_oldest` gives segments up although nothing forces it.",
 			reads: []string{"queues.full", "ingest.files"}, find: dropsFiles,
 		},
 		{
 			code: "definition.drops_live", severity: SeverityNote,
-			doc:   "`queues.full: drop_oldest` means that segments may have no result.",
+			doc:   "`queues.full: drop_oldest` means that segments may go unscored.",
 			reads: []string{"queues.full", "ingest.kafka"}, find: dropsLive,
 		},
 		{
@@ -177,7 +182,8 @@ func dropsFiles(def *Definition) []violation {
 
 func dropsLive(def *Definition) []violation {
 	return when(def.Queues.Full == FullDropOldest && def.Ingest.Kafka != nil, "queues.full",
-		"segments that do not fit in are given up and counted: they have no result, and the next one of their stream has a gap before it",
+		"segments that do not fit in are given up and counted: their results are unscored (dropped), and the next one of their stream has a "+
+			"gap before it",
 		"write block to score every segment, however late")
 }
 
@@ -220,4 +226,9 @@ func evictShort(def *Definition) []violation {
 		fmt.Sprintf("a stream is forgotten after %s, but a missing segment is waited for %s and the next one comes %s later (assumed)",
 			formatDuration(order.Evict), formatDuration(order.Grace), formatDuration(assumedSegment)),
 		"write more than "+formatDuration(order.Grace+assumedSegment))
+}
+
+func serveOpen(def *Definition) []violation {
+	return when(def.Serve != nil && def.Serve.Open(), "serve.address", "other machines can reach this address, and serve.token is missing",
+		"write serve.token, or listen on localhost")
 }

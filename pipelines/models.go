@@ -13,6 +13,7 @@ import (
 	"github.com/ensue-video/ensue/nn"
 	"github.com/ensue-video/ensue/predictor"
 	"github.com/ensue-video/ensue/stream"
+	"github.com/ensue-video/ensue/weights"
 )
 
 // ModelDirectory is the directory of the definition's model, and false where its encoder has none. A relative one is relative to the
@@ -37,15 +38,23 @@ func (s *source) isFile() bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// openModelBriefly opens the definition's model and closes it again: its configuration and the names of its tensors can be asked for. It is
-// nil where the encoder has none.
-func (d *Definition) openModelBriefly() (*model.Model, error) {
+// openModel opens the definition's model: the one that comes with the program, or that of a directory; nil where the encoder has none.
+func (d *Definition) openModel() (*model.Model, error) {
+	if d.Encoder.Default().Model == encoder.Builtin {
+		return weights.Open()
+	}
 	dir, ok := d.ModelDirectory()
 	if !ok {
 		return nil, nil //nolint:nilnil // an encoder without a model is usual
 	}
-	m, err := model.Open(dir)
-	if err != nil {
+	return model.Open(dir)
+}
+
+// openModelBriefly opens the definition's model and closes it again: its configuration and the names of its tensors can be asked for. It is
+// nil where the encoder has none.
+func (d *Definition) openModelBriefly() (*model.Model, error) {
+	m, err := d.openModel()
+	if err != nil || m == nil {
 		return nil, err
 	}
 	if err := m.Close(); err != nil {
@@ -58,15 +67,18 @@ func badModel(err error) error {
 	return stream.Fail(stageEncode, "encode.bad_model", "encoder.model: %w", err)
 }
 
-// nets are encoder and predictor of a definition and the device that they compute on. One device serves both: it owns the processors, and
-// whoever waits for it waits for a step.
+// nets are encoder, predictor and energy of a definition and the device that they compute on. One device serves all: it owns the
+// processors, and whoever waits for it waits for a step.
 type nets struct {
-	device    *nn.Device // nil for an encoder without a model
+	device *nn.Device // nil for an encoder without a model
+	// encoder is shown frames as large as the energy's sources want them.
 	encoder   encoder.Encoder
 	predictor predictor.Predictor
+	energy    energy
 }
 
-// buildNets makes encoder and predictor. What they keep of a model's files they keep in memory of their own: the model is closed again.
+// buildNets makes encoder, predictor and energy. What they keep of a model's files they keep in memory of their own: the model is closed
+// again.
 func buildNets(def *Definition) (n *nets, err error) {
 	n = &nets{}
 	defer func() {
@@ -84,6 +96,14 @@ func buildNets(def *Definition) (n *nets, err error) {
 	if n.encoder, err = encoder.New(config, encoder.WithDevice(n.device), encoder.WithModel(m)); err != nil {
 		return n, fmt.Errorf("making the encoder: %w", err)
 	}
+	if err := n.buildEnergy(def, m); err != nil {
+		return n, fmt.Errorf("making the energy: %w", err)
+	}
+	if side := n.energy.side(); side > n.encoder.Info().Width {
+		if n.encoder, err = encoder.Shrunk(n.encoder, side); err != nil {
+			return n, fmt.Errorf("making the encoder: %w", err)
+		}
+	}
 	n.predictor, err = predictor.New(def.Predictor, n.encoder, predictor.WithDevice(n.device), predictor.WithModel(m))
 	if err != nil {
 		return n, fmt.Errorf("making the predictor: %w", err)
@@ -93,15 +113,16 @@ func buildNets(def *Definition) (n *nets, err error) {
 
 // open opens model and device, where the definition wants them. The model is the caller's.
 func (n *nets) open(def *Definition) (encoder.Config, *model.Model, error) {
-	config := def.Encoder
-	dir, ok := def.ModelDirectory()
-	if !ok {
-		return config, nil, nil
-	}
-	config.Model = dir
-	m, err := model.Open(dir)
+	config := def.Encoder.Default()
+	m, err := def.openModel()
 	if err != nil {
 		return config, nil, badModel(err)
+	}
+	if m == nil {
+		return config, nil, nil
+	}
+	if dir, ok := def.ModelDirectory(); ok {
+		config.Model = dir
 	}
 	if n.device, err = nn.Open(nn.Config{Threads: config.Threads}); err != nil {
 		return config, nil, errors.Join(fmt.Errorf("opening a device for the model: %w", err), m.Close())
@@ -110,7 +131,7 @@ func (n *nets) open(def *Definition) (encoder.Config, *model.Model, error) {
 }
 
 func (n *nets) close() error {
-	var errs []error
+	errs := []error{n.energy.close()}
 	if n.predictor != nil {
 		errs = append(errs, predictor.Close(n.predictor))
 	}
@@ -134,18 +155,23 @@ func frame(info encoder.Info) (decode.Size, decode.Fit) {
 
 // described is what a definition's model comes to without being loaded.
 type described struct {
+	// info is that of the encoder, with the frames that the energy wants.
 	info encoder.Info
 	// model is nil for an encoder without one; it is closed already: only its configuration may be asked for.
 	model *model.Model
 	// predictor is the name of the predictor: never predictor.Auto.
 	predictor string
+	energy    describedEnergy
 }
 
 // describe tells what the definition's encoder and predictor are; not ok where they cannot be made, which a rule tells.
 func describe(def *Definition) (described, bool) {
-	m, err := def.openModelBriefly()
+	m, err := def.openModel()
 	if err != nil {
 		return described{}, false
+	}
+	if m != nil {
+		defer func() { _ = m.Close() }() // only read
 	}
 	d := described{model: m, predictor: predictor.Resolve(def.Predictor.Model, m)}
 	if m == nil {
@@ -154,9 +180,15 @@ func describe(def *Definition) (described, bool) {
 			return described{}, false
 		}
 		d.info = made.Info()
-		return d, true
+	} else {
+		d.info = encoder.Describe(d.config(def))
 	}
-	d.info = encoder.Describe(d.config(def))
+	if d.energy, err = describeEnergy(def, m); err != nil {
+		return d, true // a rule tells it
+	}
+	if side := d.energy.side(); side > d.info.Width {
+		d.info.Width, d.info.Height = side, side
+	}
 	return d, true
 }
 
@@ -268,7 +300,7 @@ func noLearnedPredictor(def *Definition) []violation {
 }
 
 func modelNoEffect(def *Definition) []violation {
-	if _, ok := def.ModelDirectory(); ok {
+	if _, ok := def.ModelDirectory(); ok || def.Encoder.Default().Model == encoder.Builtin {
 		return nil
 	}
 	var found []violation

@@ -154,7 +154,7 @@ func TestAModelsPathIsRelativeToTheDefinitionsFile(t *testing.T) {
 	require.Contains(t, missing.Hint, "relative paths are relative to the definition's file")
 	_, findings = Load(besideModel(t, "{model: model}"), noEnv)
 	require.Equal(t, stream.Code("definition.not_an_option"), findings[len(findings)-1].Code)
-	require.Equal(t, `write pixels, or a path with a slash in it: ./model`, findings[len(findings)-1].Hint)
+	require.Equal(t, `write builtin or pixels or patches, or a path with a slash in it: ./model`, findings[len(findings)-1].Hint)
 
 	t.Chdir(filepath.Dir(writeModel(t, smallConfig(), true)))
 	def, _ = Parse("-", []byte(minimal+"encoder: {model: ./model}\n"), noEnv)
@@ -171,7 +171,7 @@ func TestExplainAndCheckTellTheModel(t *testing.T) {
 	defer m.Close()
 	e := explain(def, 2)
 	encoding := e.Stages[2].Does
-	require.Contains(t, encoding, `turns frames of 32x32 with "vjepa2" into 2x2 tokens of 24 numbers, a step every 2 frames, by the model in `+
+	require.Contains(t, encoding, `turns frames of 32x32 with "vjepa2" into 2x2 tokens of 24 numbers, a step every 2 frames, by the model `+
 		m.Where())
 	require.Contains(t, encoding, m.Digest())
 	require.Contains(t, encoding, "a step sees itself and the 31 before it, and after a restart 62 steps more are read again")

@@ -44,7 +44,7 @@ func TestParseFillsInTheDefaults(t *testing.T) {
 			Kafka: &ingest.KafkaConfig{
 				Brokers: []string{"localhost:9092"}, Topic: "video.segments", Group: "ensue-lobby", StartAt: "oldest",
 				MaxBytes: 64 << 20, MaxWait: 2 * time.Second, ReadBatchTimeout: 30 * time.Second,
-				SessionTimeout: 45 * time.Second, RebalanceTimeout: time.Minute, DrainTimeout: 40 * time.Second,
+				SessionTimeout: 45 * time.Second, RebalanceTimeout: time.Minute, DrainTimeout: 40 * time.Second, HoldBack: 10_000,
 			},
 			Order: ingest.OrderConfig{Grace: 2 * time.Second, Late: ingest.LateDeadLetter, Evict: time.Minute},
 		},
@@ -57,14 +57,16 @@ func TestParseFillsInTheDefaults(t *testing.T) {
 		},
 		Encoder: encoder.Config{Model: "pixels", Attention: "auto", Precision: "f32"},
 		Predictor: predictor.Config{
-			Model: "auto", Context: 2 * time.Second, Horizons: []time.Duration{time.Second, 2 * time.Second}, Map: true,
+			Model: "auto", Energy: "auto", Context: 2 * time.Second, Horizons: []time.Duration{time.Second, 2 * time.Second}, Map: true,
 			Calibrate: predictor.CalibrateConfig{FalseAlarmsPerDay: 1, Warmup: time.Minute, History: 600},
 		},
 		Sink: sink.Config{
 			JSONL:      &sink.JSONLConfig{Path: "results.jsonl"},
 			DeadLetter: sink.DeadLetterConfig{JSONL: &sink.JSONLConfig{Path: "dead.jsonl"}},
 		},
-		Queues: Queues{Size: 8, Full: "block", Memory: 1 << 30},
+		Retry:   Retry{Attempts: 3, First: 200 * time.Millisecond, Most: 5 * time.Second},
+		Breaker: BreakerConfig{Failed: 50, Of: 100},
+		Queues:  Queues{Size: 8, Full: "block", Memory: 1 << 30},
 	}
 	require.Equal(t, want, parsed(t, minimal))
 }

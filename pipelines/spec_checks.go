@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/ensue-video/ensue/web"
 )
 
 var (
@@ -68,6 +70,24 @@ func checkBroker(text string) *complaint {
 	}
 	if host == "" || strings.ContainsAny(host, " \t\n") {
 		return &complaint{message: "has no host", hint: "brokers are host:port, as in localhost:9092"}
+	}
+	return nil
+}
+
+// checkAddress is for what is listened on.
+func checkAddress(text string) *complaint {
+	if err := web.CheckAddress(text); err != nil {
+		return &complaint{message: err.Error(), hint: "write host:port, as in localhost:8080"}
+	}
+	return nil
+}
+
+func checkToken(text string) *complaint {
+	if len(text) < web.MinimumToken {
+		return &complaint{
+			message: "is too short to keep anybody out",
+			hint:    "take 16 characters or more, as openssl rand -hex 16 makes them",
+		}
 	}
 	return nil
 }

@@ -1,10 +1,15 @@
 package pipelines
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/ensue-video/ensue/web"
+)
 
 // definitionFields is the table. An object stands before its keys, stages in the order in which video passes them.
 func definitionFields() []Field {
-	return slices.Concat(rootFields(), ingestFields(), decodeFields(), modelFields(), sinkFields(), queueFields())
+	return slices.Concat(rootFields(), ingestFields(), decodeFields(), modelFields(), sinkFields(), reliabilityFields(), queueFields(),
+		serveFields())
 }
 
 func rootFields() []Field {
@@ -26,7 +31,7 @@ func ingestFields() []Field {
 		Doc: "Where segments come from: exactly one of `kafka` and `files`.",
 		Notes: "A segment is a few seconds of one stream, in any container the decoder reads. " +
 			"Segments of one stream are brought into order before they are decoded; different streams do not wait for each other.",
-	}}, kafkaIngestFields(), filesIngestFields(), orderFields())
+	}}, kafkaIngestFields(), securityFields("ingest.kafka", ""), filesIngestFields(), claimFields(), orderFields())
 }
 
 func kafkaIngestFields() []Field {
@@ -89,6 +94,12 @@ func kafkaIngestFields() []Field {
 			Path: "ingest.kafka.drain_timeout", Kind: KindDuration, Default: "40s", Min: "100ms", Max: "1h",
 			Why: "longer than one decode.limits.timeout, shorter than session_timeout and rebalance_timeout",
 			Doc: "How long segments under way may take to finish when partitions are given back or the pipeline stops.",
+		},
+		{
+			Path: "ingest.kafka.hold_back", Kind: KindInt, Unit: "records", Default: "10000", Min: "0", Max: "1000000000",
+			Why: "a minute (`ingest.order.evict`) of a partition with 300 streams",
+			Doc: "How many records of a partition the committed offset may stay behind for the context of a stream that pauses; " +
+				"0 is any number.",
 		},
 	}
 }
@@ -206,15 +217,17 @@ func modelFields() []Field {
 		{
 			Path: "encoder", Kind: KindObject,
 			Doc: "What turns frames into tokens, causally: a token depends on its frame and those before it.",
-			Notes: "`pixels` describes every patch of the picture by its mean colour and the directions of its edges; it learns nothing. " +
-				"A directory holds a learned model: `config.json` and safetensors as transformers lays out V-JEPA 2; docs/models.md tells more.",
+			Notes: "`builtin` is a small learned model; weights/default/README.md is its card. `pixels` describes every patch of the picture by " +
+				"its mean colour and the directions of its edges; it learns nothing. `patches` passes pixels through. A directory holds a " +
+				"learned model: `config.json` and safetensors as transformers lays out V-JEPA 2; docs/models.md tells more.",
 		},
 		{
-			Path: "encoder.model", Kind: KindEnum, Default: "pixels", Options: []string{"pixels"}, OrPath: true,
+			Path: "encoder.model", Kind: KindEnum, Default: "pixels", Options: []string{"builtin", "pixels", "patches"}, OrPath: true,
 			Examples: []string{"./vjepa2-vitl-fpc64-256", "/models/lobby"},
-			Refused:  map[string]string{"builtin": "there is no learned model in this version"},
-			Why:      "it needs no weights",
-			Doc:      "The encoder: `pixels`, or the directory of a model, relative to the definition's file.",
+			Meant:    map[string]string{"default": "pixels", "embedded": "builtin", "pixel": "pixels"},
+			Why:      "it needs no model, judges short clips too, and is the cheapest",
+			Doc: "The encoder: the model that comes with the program (`builtin`), `pixels`, the bare `patches` of the picture, or the directory " +
+				"of a model, relative to the definition's file.",
 		},
 		{
 			Path: "encoder.attention", Kind: KindEnum, Default: "auto", Options: []string{"auto", "full", "block_causal", "tubelet"},
@@ -241,8 +254,10 @@ func modelFields() []Field {
 		{
 			Path: "predictor", Kind: KindObject,
 			Doc: "What says which tokens come next, how badly those that came fit, and how surprising that is.",
-			Notes: "The first horizon is the length of a window. Every window is predicted from the context directly before it; its energy " +
-				"is the mean distance between expected and seen tokens. Horizon i covers the time between the horizon before it and itself.",
+			Notes: "The first horizon is the length of a window. Every window is predicted from the context directly before it. Horizon i " +
+				"covers the time between the horizon before it and itself; its energy, and that of the map, is the distance between expected " +
+				"and seen tokens whatever the energy of windows is (but with the verifier, whose energies they are then). A learned energy is " +
+				"told in standard deviations of genuine windows, so that it may be below 0; docs/models.md tells what it looks at.",
 		},
 		{
 			Path: "predictor.model", Kind: KindEnum, Default: "auto", Options: []string{"auto", "learned", "persistence", "linear", "flow"},
@@ -250,6 +265,17 @@ func modelFields() []Field {
 			Why:   "a model's own predictor knows its tokens; without one, the plainest baseline",
 			Doc: "The predictor: the model's own (`learned`), the last tokens stay (`persistence`), go on changing as they did (`linear`), or the " +
 				"last frame moves on along its optical flow (`flow`); `auto` is the model's own where it has one, else `persistence`.",
+		},
+		{
+			Path: "predictor.energy", Kind: KindEnum, Default: "auto",
+			Options: []string{"auto", "distance", "one_class", "head", "mix", "max", "verifier"}, OrPath: true,
+			Examples: []string{"./energy.safetensors"},
+			Meant:    map[string]string{"default": "auto", "learned": "auto", "l1": "distance", "oneclass": "one_class", "one-class": "one_class"},
+			Why:      "what was learned tells more kinds of surprises than a distance does",
+			Doc: "How badly what came fits: the mean distance to what was expected (`distance`); an energy that was learned from statistics of " +
+				"the window given its past, by genuine windows alone (`one_class`), by a head that has seen made-up ones (`head`), by a mean " +
+				"(`mix`) or the larger of both (`max`); the model's `verifier`; a file of a learned energy; `auto` is the energy that lies " +
+				"beside the model, by its own rule, else `distance`.",
 		},
 		{
 			Path: "predictor.context", Kind: KindDuration, Default: "2s", Min: "50ms", Max: "10m",
@@ -292,7 +318,17 @@ func modelFields() []Field {
 }
 
 func sinkFields() []Field {
-	const sameBrokers = "the brokers of ingest.kafka"
+	const sameSecurity = "that of ingest.kafka where the brokers are"
+	return slices.Concat(
+		resultSinkFields(), securityFields("sink.kafka", sameSecurity), transactionFields(),
+		deadLetterFields(), securityFields("sink.dead_letter.kafka", sameSecurity),
+	)
+}
+
+// sameBrokers is the default of a sink's brokers, in words.
+const sameBrokers = "the brokers of ingest.kafka"
+
+func resultSinkFields() []Field {
 	return []Field{
 		{
 			Path: "sink", Kind: KindObject, Required: true, Choice: ChooseSome,
@@ -315,13 +351,11 @@ func sinkFields() []Field {
 			Doc: "The topic for results.",
 		},
 		{
-			Path: "sink.kafka.delivery", Kind: KindEnum, Default: "at_least_once", Options: []string{"at_least_once"},
-			Refused: map[string]string{
-				"exactly_once": "it needs transactions; results have deterministic ids, so with at_least_once a reader that keeps one " +
-					"result per id sees each once",
-			},
-			Why: "nothing is lost; what is repeated after a crash has the same id",
-			Doc: "The delivery guarantee.",
+			Path: "sink.kafka.delivery", Kind: KindEnum, Default: "at_least_once", Options: []string{"at_least_once", "exactly_once"},
+			Meant: map[string]string{"at-least-once": "at_least_once", "exactly-once": "exactly_once", "eos": "exactly_once"},
+			Why:   "nothing is lost; what is repeated after a crash has the same id, and no transaction has to be waited for",
+			Doc: "The delivery guarantee: with `exactly_once` results, dead letters, state and the progress of the group are written in Kafka " +
+				"transactions, and readers with `isolation.level=read_committed` see each once.",
 		},
 		{
 			Path: "sink.kafka.encoding", Kind: KindEnum, Default: "json", Options: []string{"json", "protobuf"},
@@ -337,6 +371,11 @@ func sinkFields() []Field {
 			Path: "sink.jsonl.path", Kind: KindString, Required: true, Examples: []string{"results.jsonl", `"-"`},
 			Doc: "The file; `-` is the standard output.",
 		},
+	}
+}
+
+func deadLetterFields() []Field {
+	return []Field{
 		{
 			Path: "sink.dead_letter", Kind: KindObject, Choice: ChooseAtMostOne,
 			Doc: "Where segments go that cannot be processed: one of `kafka` and `jsonl`, or neither.",
@@ -386,18 +425,43 @@ func queueFields() []Field {
 		{
 			Path: "queues.size", Kind: KindInt, Unit: "segments", Default: "8", Min: "1", Max: "4096",
 			Why: "hides the jitter of a stage without adding much delay",
-			Doc: "How many segments wait between two stages.",
+			Doc: "How many segments wait between two stages, and how many of one stream may be under way.",
 		},
 		{
 			Path: "queues.full", Kind: KindEnum, Default: "block", Options: []string{"block", "drop_oldest"},
 			Meant: map[string]string{"wait": "block", "drop": "drop_oldest", "oldest": "drop_oldest"},
 			Why:   "nothing is lost; Kafka keeps what is not read yet",
-			Doc:   "What happens when the first queue is full: reading waits, or the oldest waiting segment is given up and counted.",
+			Doc: "What happens when the stages cannot keep up: the partition of the stream waits, or its oldest waiting segments are given up, " +
+				"counted, and told as `unscored` with the reason `dropped`.",
 		},
 		{
 			Path: "queues.memory", Kind: KindBytes, Default: "1GiB", Min: "16MiB", Max: "1TiB",
 			Why: "room for ten of the largest segments that the defaults allow",
-			Doc: "How much memory payloads and frames under way may take; segments wait outside until there is room.",
+			Doc: "How much memory payloads, frames and tokens may take, whoever holds them; with `ingest.kafka` a quarter of it is for records " +
+				"that were just read or wait for a missing one; partitions stand still until there is room.",
+		},
+	}
+}
+
+func serveFields() []Field {
+	return []Field{
+		{
+			Path: "serve", Kind: KindObject,
+			Doc: "The live page: what the pipeline sees and finds, in a browser; without it nothing is listened on.",
+			Notes: "Everything the page shows is in the program, and it asks for nothing from elsewhere. It speaks HTTP; for others to reach it " +
+				"over TLS put a proxy before it.",
+		},
+		{
+			Path: "serve.address", Kind: KindString, Default: web.DefaultAddress, Examples: []string{"localhost:8080", `":8080"`, `"0.0.0.0:8080"`},
+			check: checkAddress,
+			Why:   "nobody but this machine can reach it",
+			Doc:   "Where to listen, host:port; an address that other machines can reach needs a token.",
+		},
+		{
+			Path: "serve.token", Kind: KindString, Secret: true, Computed: "none", Examples: []string{"${ENSUE_TOKEN:only-for-trying-out}"},
+			check: checkToken,
+			Why:   "a page that only this machine can reach needs none",
+			Doc:   "What opens the page, at least 16 characters: people type it in once, programs send it as a bearer.",
 		},
 	}
 }

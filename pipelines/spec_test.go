@@ -108,7 +108,7 @@ func requireReadable(t *testing.T, field Field, text string) {
 		items = splitCommas(strings.Trim(text, "[]"))
 	}
 	for _, item := range items {
-		item = substituter{env: noEnv}.expand(strings.Trim(item, `"`)).text
+		item = substituter{env: noEnv, file: func(string) (string, error) { return "hidden", nil }}.expand(strings.Trim(item, `"`)).text
 		value, c := field.scalar().read(item)
 		require.Nil(t, c, "%s: %q", field.Path, item)
 		require.True(t, field.within(value), "%s: %q", field.Path, item)
@@ -130,7 +130,7 @@ func TestOptionsAreThoseOfTheStages(t *testing.T) {
 	require.ElementsMatch(t,
 		[]string{string(ingest.LateDrop), string(ingest.LateDeadLetter), string(ingest.LateScoreAlone)}, options("ingest.order.late"))
 	require.Contains(t, options("queues.full"), FullDropOldest)
-	require.Equal(t, []string{sink.DeliverAtLeastOnce}, options("sink.kafka.delivery"))
+	require.Equal(t, []string{sink.DeliverAtLeastOnce, sink.DeliverExactlyOnce}, options("sink.kafka.delivery"))
 }
 
 func TestValuesAreReadAndWrittenBack(t *testing.T) {

@@ -273,6 +273,15 @@ func readBytes(text string) (any, *complaint) {
 	return nil, &complaint{code: codeOutOfRange, message: "is too large a size", hint: "write a smaller one"}
 }
 
+// ParseBytes reads a size as definitions write it (512KiB, 64MiB, 1GiB), for flags.
+func ParseBytes(text string) (int64, error) {
+	size, wrong := readBytes(text)
+	if wrong != nil {
+		return 0, fmt.Errorf("%q %s: %s", text, wrong.message, wrong.hint)
+	}
+	return size.(int64), nil
+}
+
 // guessBytes reads what people write instead of a size: 64M, 64mb, 64 MiB, 67108864.
 func guessBytes(text string) string {
 	parts := numberAndWord.FindStringSubmatch(strings.TrimSpace(text))

@@ -2,6 +2,7 @@ package pipelines
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/ensue-video/ensue/decode"
 	"github.com/ensue-video/ensue/encoder"
@@ -15,7 +16,24 @@ type decodeStage struct {
 	size      decode.Size
 	fit       decode.Fit
 	pool      *decode.Pool
-	timelines *states[*decode.Timeline]
+	timelines *states[*clock]
+	retry     Retry
+}
+
+// clock is the timeline of a stream, and what was known of it before it was taken over: until the first segment that is read again.
+type clock struct {
+	*decode.Timeline
+	saved *stream.Saved
+}
+
+// restore sets the clock where the stream was left. The first segment to be read again sets it back to where that one begins.
+func (c *clock) restore(segment *stream.Segment) {
+	if segment.Saved != nil && !segment.Saved.Ended {
+		c.saved, c.Timeline = segment.Saved, decode.TimelineAt(segment.Saved.End)
+	}
+	if c.saved != nil && segment.Counted && segment.Sequence == c.saved.Needed {
+		c.Timeline, c.saved = decode.TimelineAt(c.saved.From), nil
+	}
 }
 
 func (s *decodeStage) newStep() (step, error) {
@@ -28,6 +46,7 @@ func (s *decodeStage) newStep() (step, error) {
 		spent: func(l *stream.Latency) *float64 { return &l.Decode },
 		free:  decoder.Close,
 		do:    func(ctx context.Context, it *item) error { return s.decode(ctx, decoder, it) },
+		retry: s.retry, gaveUp: s.skip,
 	}, nil
 }
 
@@ -35,26 +54,39 @@ func (s *decodeStage) decode(ctx context.Context, decoder *decode.Decoder, it *i
 	if it.forgets() {
 		defer s.timelines.drop(it.segment.Stream)
 	}
+	timeline := s.timelines.of(it.segment.Stream)
+	timeline.restore(it.segment)
+	it.from, it.to = timeline.End(), timeline.End()
 	if it.segment.Problem != nil {
 		return it.segment.Problem
+	}
+	if it.dropped {
+		s.skip(it)
 	}
 	if !it.video() {
 		return nil
 	}
-	timeline := s.timelines.of(it.segment.Stream)
 	offset := timeline.Offset(it.segment)
 	clip, err := decoder.Decode(ctx, it.segment, offset)
 	if err != nil {
-		if !it.segment.Alone {
-			timeline.Skip(it.segment, offset)
-		}
 		return err
 	}
-	it.clip = clip
+	it.clip, it.from, it.to = clip, clip.Start, clip.End
 	if !it.segment.Alone {
 		timeline.Advance(clip)
 	}
 	return nil
+}
+
+// skip moves the stream's clock over a segment that gives no clip.
+func (s *decodeStage) skip(it *item) {
+	if it.segment.Problem != nil || it.segment.Alone || !it.dropped && !it.video() {
+		return
+	}
+	timeline := s.timelines.of(it.segment.Stream)
+	it.from = timeline.Offset(it.segment)
+	timeline.Skip(it.segment, it.from)
+	it.to = timeline.End()
 }
 
 // encodeStage turns clips into tokens.
@@ -91,7 +123,7 @@ func (s *encodeStage) encode(ctx context.Context, it *item) (err error) {
 	}
 	known := s.streams.of(it.segment.Stream)
 	if !it.video() {
-		known.torn = known.torn || it.failure != nil && !it.segment.Alone
+		known.torn = known.torn || it.dropped || it.failure != nil && !it.segment.Alone
 		return nil
 	}
 	gap := it.segment.Gap || known.torn
@@ -109,45 +141,119 @@ func (s *encodeStage) encode(ctx context.Context, it *item) (err error) {
 
 // predictStage scores tokens against what the past let expect.
 type predictStage struct {
-	scorer  *predictor.Scorer
-	streams *states[*scoredStream]
+	scorer    *predictor.Scorer
+	streams   *states[*scoredStream]
+	observers observers
+	retry     Retry
+	// keeps says that what is known of streams is saved, keepsMemory that this is all there is of what the predictor remembers.
+	keeps, keepsMemory bool
+	log                *slog.Logger
 }
 
-// scoredStream is a scorer's state and whether a segment was lost since.
+// scoredStream is a scorer's state, whether a segment was lost since, and what whoever takes the stream over has to know.
 type scoredStream struct {
-	state *predictor.State
-	torn  bool
+	state  *predictor.State
+	torn   bool
+	course course
+	// memory is what the predictor remembered before the segment from, until that is read again.
+	memory []byte
+	from   int64
 }
 
-func newPredictStage(scorer *predictor.Scorer) *predictStage {
+func newPredictStage(scorer *predictor.Scorer, watching observers) *predictStage {
 	return &predictStage{
-		scorer:  scorer,
-		streams: newStates(func() *scoredStream { return &scoredStream{state: scorer.NewState()} }),
+		scorer:    scorer,
+		streams:   newStates(func() *scoredStream { return &scoredStream{state: scorer.NewState()} }),
+		observers: watching, log: slog.New(slog.DiscardHandler),
 	}
 }
 
 func (s *predictStage) newStep() step {
-	return step{stage: stagePredict, do: s.predict, spent: func(l *stream.Latency) *float64 { return &l.Predict }}
+	return step{
+		stage: stagePredict, do: s.predict, spent: func(l *stream.Latency) *float64 { return &l.Predict }, retry: s.retry,
+		gaveUp: s.lose,
+	}
 }
 
 func (s *predictStage) predict(ctx context.Context, it *item) (err error) {
-	defer it.clip.Release()
 	known := s.streams.of(it.segment.Stream)
+	s.restore(known, it.segment)
+	if it.tries == 0 {
+		it.remembered = s.remembered(known, it)
+	}
 	if it.forgets() {
 		defer s.streams.drop(it.segment.Stream)
 	}
 	switch {
 	case it.segment.Mark == stream.MarkForget:
-		return nil
+	case it.dropped:
+		known.torn = true
+		it.result = s.scorer.Skipped(known.state, it.segment, stream.ReasonDropped)
+		s.observers.scored(it)
 	case it.failure != nil:
 		known.torn = known.torn || !it.segment.Alone
 	default:
 		it.segment.Gap = it.segment.Gap || known.torn && !it.segment.Alone
 		known.torn = known.torn && it.segment.Alone
 		it.result, err = s.scorer.Score(ctx, known.state, it.segment, it.clip, it.tokens)
+		s.observers.scored(it)
 	}
 	if !it.forgets() { // Invariant 3: what is still needed holds the committed offset back.
 		it.needed = s.scorer.Needed(known.state)
 	}
+	if err == nil { // otherwise it may be tried again
+		s.note(known, it, known.torn)
+		it.clip.Release()
+	}
 	return err
+}
+
+// restore takes over what is known of a stream from whoever had it before.
+func (s *predictStage) restore(known *scoredStream, segment *stream.Segment) {
+	saved := segment.Saved
+	if known.course.saved == nil {
+		known.course.saved = stream.NewSaved(segment.Stream, s.scorer.Model())
+	}
+	if saved == nil {
+		return
+	}
+	known.course.restore(saved)
+	if saved.Ended || len(saved.Calibration) == 0 {
+		return
+	}
+	known.memory, known.from = saved.Memory, saved.Needed
+	if err := known.state.Calibrator().Import(saved.Calibration); err != nil {
+		s.log.Warn("the stream warms up anew: its calibration cannot be read", "stream", segment.Stream, "error", err)
+	}
+}
+
+// remembered is what the predictor remembers before the item; nil after a gap, or where it remembers nothing. Before the first segment that
+// is read again after a take-over that is what it remembered there then.
+func (s *predictStage) remembered(known *scoredStream, it *item) []byte {
+	if !s.keepsMemory || it.segment.Alone || it.segment.Gap || known.torn {
+		return nil
+	}
+	if known.memory != nil && it.segment.Counted && it.segment.Sequence == known.from {
+		if err := s.scorer.Restore(known.state, known.memory); err != nil {
+			s.log.Warn("what the predictor remembered of the stream is built up anew", "stream", it.segment.Stream, "error", err)
+		}
+		known.memory = nil
+	}
+	return s.scorer.Memory(known.state)
+}
+
+// lose notes an item that cannot be scored: its failure is written, its stream goes on.
+func (s *predictStage) lose(it *item) {
+	known := s.streams.of(it.segment.Stream)
+	if !it.forgets() {
+		it.needed = s.scorer.Needed(known.state)
+	}
+	s.note(known, it, true)
+}
+
+// note says what is known of the stream after the item, so that it is saved with the item's result.
+func (s *predictStage) note(known *scoredStream, it *item, torn bool) {
+	if s.keeps {
+		it.saved = known.course.pass(it, torn, it.remembered, known.state.Calibrator().Export)
+	}
 }

@@ -116,7 +116,7 @@ func newLine(t *testing.T) *line {
 	t.Helper()
 	scorer, err := predictor.NewScorer(pairs{}.Info(), predictor.NewPersistence(), predictor.Config{}, 1)
 	require.NoError(t, err)
-	return &line{encode: newEncodeStage(pairs{}).newStep(), predict: newPredictStage(scorer).newStep()}
+	return &line{encode: newEncodeStage(pairs{}).newStep(), predict: newPredictStage(scorer, nil).newStep()}
 }
 
 func (l *line) send(t *testing.T, clip *stream.Clip, disturb func(*item)) *item {

@@ -2,6 +2,7 @@
 # Brings what Go cannot bring: the system libraries that the program is linked with, and the tools of some tests.
 #
 #   scripts/setup.sh           what building and testing need; fails with the names of what is missing
+#   scripts/setup.sh chromium  a browser (122 MB), for the tests that look at pages; never fails, the tests skip without
 #   scripts/setup.sh kafka     a JDK and Maven, for the tests on a real Apache Kafka; never fails, the tests skip without
 #
 # As root on Debian or Ubuntu it installs what is missing; otherwise it says what to install and how. Where everything is there
@@ -117,15 +118,26 @@ setup_kafka() {
 	say "no JDK or no Maven: the tests on a real Apache Kafka will be skipped; they need ${kafka[*]}"
 }
 
+setup_chromium() {
+	if command -v chromium >/dev/null || command -v google-chrome >/dev/null; then
+		return
+	fi
+	if command -v dpkg-query >/dev/null && can_install && install_packages chromium; then
+		return
+	fi
+	say "no Chromium: the tests that look at pages will be skipped; they need the package chromium"
+}
+
 case ${1:-} in
 kafka) setup_kafka ;;
+chromium) setup_chromium ;;
 '')
 	setup_go
 	if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then setup_debian; else setup_other; fi
 	check_versions
 	;;
 *)
-	say "usage: setup.sh [kafka]"
+	say "usage: setup.sh [kafka | chromium]"
 	exit 2
 	;;
 esac

@@ -82,7 +82,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return inputError("flags.unknown", err, "see --help") })
 	root.AddCommand(
 		a.demoCommand(), a.runCommand(), a.replayCommand(), a.encodeCommand(), a.trainCommand(), a.evalCommand(),
-		a.publishCommand(), a.tailCommand(),
+		a.publishCommand(), a.tailCommand(), a.deadCommand(), a.claimsCommand(),
 		a.lintCommand(), a.explainCommand(), a.checkCommand(), a.modelCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	return root
@@ -128,9 +128,10 @@ func classify(err error) *exitError {
 // exitOf is the exit code of failures that end a whole command.
 func exitOf(code stream.Code) int {
 	switch what := code[strings.IndexByte(string(code), '.')+1:]; what {
-	case "broker_unreachable", "unreachable", "listen", "topic_missing", "not_authorized":
+	case "broker_unreachable", "unreachable", "listen", "topic_missing", "not_authorized", "tls_failed", "login_failed", "fenced",
+		"metadata_refused", "folder":
 		return exitEnvironment
-	case "no_such_file", "no_match", "config", "bad_config", "unknown_model", "bad_model", "no_hook":
+	case "no_such_file", "no_such_letter", "no_match", "config", "bad_config", "unknown_model", "bad_model", "no_hook":
 		return exitInput
 	}
 	return exitRuntime

@@ -50,7 +50,8 @@ func (a *app) encodeCommand() *cobra.Command {
 		RunE: func(command *cobra.Command, files []string) error { return a.encode(command, files, flags) },
 	}
 	f := command.Flags()
-	f.StringVarP(&flags.model, "model", "m", encoder.DefaultModel, "pixels, or a directory as transformers' save_pretrained writes it")
+	f.StringVarP(&flags.model, "model", "m", encoder.DefaultModel,
+		"builtin, pixels, or a directory as transformers' save_pretrained writes it")
 	f.StringVarP(&flags.out, "out", "o", "", "file to write; "+nameMark+" in it stands for the name of each video: a file for each")
 	f.StringVar(&flags.frames, "frames", "", "safetensors file with a tensor pixel_values_videos [B, T, C, H, W], already normalised")
 	f.IntVar(&flags.contextFrames, "context-frames", 0, "frames at the start of each clip after which tokens are expected; 0 expects none")

@@ -191,7 +191,12 @@ func TestEncodeTellsWhatIsWrong(t *testing.T) {
 		{"no folder", []string{video, "--out", filepath.Join(folder, "no", "x.npz")}, "flags.value", "there is no folder"},
 		{"an unknown precision", []string{video, "--out", out, "--precision", "f16"}, "flags.value", `--precision "f16"`},
 		{"an unknown attention", []string{video, "--out", out, "--model", model, "--attention", "some"}, "encode.model", `"some"`},
-		{"an unknown model", []string{video, "--out", out, "--model", "vitl"}, "encode.model", `"vitl" is neither a directory nor built in`},
+		{
+			"an unknown model",
+			[]string{video, "--out", out, "--model", "vitl"},
+			"encode.model",
+			`"vitl" is neither a directory nor one of builtin`,
+		},
 		{"no model", []string{video, "--out", out, "--model", folder}, "encode.model", "config.json"},
 		{"too fast", []string{video, "--out", out, "--fps", "0"}, "flags.value", "--fps is 0"},
 		{

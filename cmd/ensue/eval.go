@@ -17,7 +17,6 @@ import (
 
 	"github.com/ensue-video/ensue/encoder"
 	"github.com/ensue-video/ensue/eval"
-	"github.com/ensue-video/ensue/model"
 	"github.com/ensue-video/ensue/nn"
 	"github.com/ensue-video/ensue/predictor"
 	"github.com/ensue-video/ensue/train"
@@ -32,19 +31,27 @@ func (a *app) evalCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
-	command.AddCommand(a.evalContinuationCommand(), a.evalVOECommand(), a.evalRetrievalCommand(), a.evalPed2Command())
+	command.AddCommand(a.evalContinuationCommand(), a.evalVOECommand(), a.evalRetrievalCommand(), a.evalObjectivesCommand(),
+		a.evalPed2Command())
 	return command
 }
 
 // evalFlags are those of every evaluation.
 type evalFlags struct {
 	models    []string
+	seeds     bool
 	predictor string
 	threads   int
 	seed      uint64
 	plot      string
 	cache     string
 	manifest  string
+}
+
+// addSeeds defines --seeds.
+func (f *evalFlags) addSeeds(command *cobra.Command) {
+	command.Flags().BoolVar(&f.seeds, "seeds", false,
+		"the models are one recipe trained from several seeds: tell their mean, and draw seeds, too")
 }
 
 // add defines the flags; footage says whether video is read, seed is the usual one.
@@ -156,7 +163,7 @@ func (j *judging) models(flags evalFlags) ([]*eval.Source, error) {
 }
 
 func (j *judging) model(dir, name string) (*eval.Source, error) {
-	m, err := model.Open(dir)
+	m, err := openModel(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -174,19 +181,24 @@ func (j *judging) model(dir, name string) (*eval.Source, error) {
 		return nil, err
 	}
 	j.closers = append(j.closers, func() error { return predictor.Close(pred) })
-	return &eval.Source{Name: filepath.Base(filepath.Clean(dir)), Encoder: enc, Predictor: pred}, nil
+	source := &eval.Source{Name: filepath.Base(filepath.Clean(dir)), Encoder: enc, Predictor: pred}
+	if predictor.Resolve(name, m) != predictor.Learned {
+		return source, nil
+	}
+	source.Live, source.Model = predictor.SourceModel, m.Digest()
+	if source.Verifier, err = openVerifier(m, j.device); err != nil || source.Verifier == nil {
+		return source, err
+	}
+	j.closers = append(j.closers, source.Verifier.Close)
+	return source, nil
 }
 
 // footage decodes video, or takes it from the cache.
 func (j *judging) footage(command *cobra.Command, flags evalFlags, what string, paths []string, side int, redistributable bool,
 ) (*train.Footage, error) {
-	cache := flags.cache
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return nil, environmentError("eval.cache", err, "name a folder with --cache")
-		}
-		cache = filepath.Join(user, "ensue", "footage")
+	cache, err := flags.cacheFolder()
+	if err != nil {
+		return nil, err
 	}
 	footage, err := train.OpenFootage(command.Context(), train.FootageConfig{
 		Paths: paths, Side: side, Cache: cache, Manifest: flags.manifestOf(paths), RedistributableOnly: redistributable,
@@ -202,6 +214,18 @@ func (j *judging) footage(command *cobra.Command, flags evalFlags, what string, 
 		j.app.logger().Warn("not used, or not to its end", "file", bad.Path, "frames", bad.Frames, "why", bad.Err)
 	}
 	return footage, nil
+}
+
+// cacheFolder is where decoded frames are kept.
+func (f *evalFlags) cacheFolder() (string, error) {
+	if f.cache != "" {
+		return f.cache, nil
+	}
+	user, err := os.UserCacheDir()
+	if err != nil {
+		return "", environmentError("eval.cache", err, "name a folder with --cache")
+	}
+	return filepath.Join(user, "ensue", "footage"), nil
 }
 
 // manifestOf is the manifest that was named, else one in or beside the first folder.

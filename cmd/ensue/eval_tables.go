@@ -49,7 +49,7 @@ func (a *app) evalContinuationCommand() *cobra.Command {
 	f.BoolVar(&flags.leaveOneOut, "leave-one-out", false, "also judge each kind by a head that never saw it")
 	f.IntVar(&flags.windows, "windows", eval.DefaultAugmented().Windows, "varied windows of --fit that heads learn from")
 	f.IntVar(&flags.headSteps, "head-steps", predictor.HeadConfig{}.Default().Steps, "steps that each net of a head is trained")
-	f.StringVar(&flags.save, "save", "", "folder to write the learned energies to")
+	f.StringVar(&flags.save, "save", "", "folder to write the learned energies to that a pipeline can use")
 	f.StringVar(&flags.rule, "rule", string(predictor.RuleMix), fmt.Sprintf("rule of the energies that are saved: %v", predictor.Rules()))
 	flags.add(command, true, 0)
 	return command
@@ -106,7 +106,7 @@ func (j *judging) continuation(command *cobra.Command, flags continuationFlags) 
 		if err != nil {
 			return nil, nil, err
 		}
-		if saved, err = flags.write(learned); err != nil {
+		if saved, err = flags.write(learned, suite.Sources); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -149,8 +149,8 @@ func (j *judging) continuationSuite(flags continuationFlags) (*eval.Continuation
 	return suite, nil
 }
 
-// write saves the learned energies, if that was asked for.
-func (f *continuationFlags) write(learned []eval.Learned) ([]string, error) {
+// write saves the learned energies that a pipeline has the sources of, if that was asked for.
+func (f *continuationFlags) write(learned []eval.Learned, sources []*eval.Source) ([]string, error) {
 	if f.save == "" {
 		return nil, nil
 	}
@@ -160,8 +160,10 @@ func (f *continuationFlags) write(learned []eval.Learned) ([]string, error) {
 	var saved []string
 	for _, l := range learned {
 		path := filepath.Join(f.save, strings.ReplaceAll(l.Name, " ", "_")+".safetensors")
-		energy := &predictor.Energy{OneClass: l.OneClass, Head: l.Head, Rule: predictor.Rule(f.rule)}
-		about := map[string]string{"sources": strings.Join(l.Sources, ",")}
+		energy, about, ok := l.Energy(predictor.Rule(f.rule), sources, "")
+		if !ok {
+			continue
+		}
 		if err := predictor.WriteEnergy(path, energy, about); err != nil {
 			return nil, err
 		}
@@ -188,6 +190,7 @@ func (a *app) evalVOECommand() *cobra.Command {
 		RunE:    func(command *cobra.Command, _ []string) error { return a.evalVOE(command, flags) },
 	}
 	command.Flags().IntVar(&flags.pairs, "pairs", eval.DefaultVOE().Pairs, "pairs of each kind")
+	flags.addSeeds(command)
 	flags.add(command, false, eval.DefaultVOE().Seed)
 	return command
 }
@@ -237,7 +240,8 @@ func (j *judging) voe(command *cobra.Command, flags voeFlags) (*eval.VOE, error)
 		}
 		names, surprises = append(names, source.Name), append(surprises, s)
 	}
-	return eval.NewVOE(config, names, surprises, flags.seed), nil
+	together, versions := asVersions(flags.evalFlags, names, surprises)
+	return eval.NewVOE(config, together, versions, flags.seed), nil
 }
 
 type retrievalFlags struct {
@@ -256,6 +260,7 @@ func (a *app) evalRetrievalCommand() *cobra.Command {
 		RunE: func(command *cobra.Command, _ []string) error { return a.evalRetrieval(command, flags) },
 	}
 	command.Flags().StringArrayVarP(&flags.data, "data", "d", nil, "video: a file, a folder or a glob; may be given several times")
+	flags.addSeeds(command)
 	flags.add(command, true, 0)
 	return command
 }
@@ -296,7 +301,20 @@ func (j *judging) retrieval(command *cobra.Command, flags retrievalFlags) (*eval
 		}
 		names, found = append(names, source.Name), append(found, f)
 	}
-	return eval.NewRetrieval(config, names, found, len(windows.Recordings), flags.seed), nil
+	together, versions := asVersions(flags.evalFlags, names, found)
+	return eval.NewRetrieval(config, together, versions, len(windows.Recordings), flags.seed), nil
+}
+
+// asVersions puts what the models of --model made under one name where --seeds says that they are the same model trained from other seeds.
+func asVersions[T any](flags evalFlags, names []string, made []T) (together []string, versions [][]T) {
+	if n := len(flags.models); flags.seeds && n > 1 {
+		together, versions = append(together, fmt.Sprintf("mean of %d seeds", n)), append(versions, made[:n])
+		names, made = names[n:], made[n:]
+	}
+	for i := range names {
+		together, versions = append(together, names[i]), append(versions, made[i:i+1])
+	}
+	return together, versions
 }
 
 // modelsAndBaselines are the models, the untrained encoder and optical flow.
@@ -317,6 +335,7 @@ type ped2Flags struct {
 	evalFlags
 	data, normal []string
 	labels       string
+	side         int
 }
 
 func (a *app) evalPed2Command() *cobra.Command {
@@ -334,13 +353,17 @@ func (a *app) evalPed2Command() *cobra.Command {
 	f.StringArrayVarP(&flags.data, "data", "d", nil, "labelled video: a file, a folder or a glob; may be given several times")
 	f.StringArrayVar(&flags.normal, "normal", nil, "video without anomalies, of the same camera")
 	f.StringVar(&flags.labels, "labels", "", "CSV file with a row for each frame of --data")
+	f.IntVar(&flags.side, "side", eval.AnomalySide, "width and height in pixels at which motion is measured; the picture is squashed to it")
 	flags.add(command, true, 0)
 	return command
 }
 
 func (a *app) evalPed2(command *cobra.Command, flags ped2Flags) error {
-	if len(flags.data) == 0 || len(flags.normal) == 0 || flags.labels == "" {
+	switch {
+	case len(flags.data) == 0 || len(flags.normal) == 0 || flags.labels == "":
 		return inputError("flags.value", errors.New("--data, --normal and --labels are all needed"), "see the example in --help")
+	case flags.side < 24 || flags.side > 4096:
+		return inputError("flags.value", fmt.Errorf("--side is %d", flags.side), "24 to 4096; Ped2 has pictures of 360 by 240")
 	}
 	begun := time.Now()
 	j, err := a.judge(flags.evalFlags)
@@ -367,14 +390,19 @@ func (j *judging) ped2(command *cobra.Command, flags ped2Flags) (*eval.Anomalies
 	if err != nil {
 		return nil, err
 	}
-	normal, err := j.footage(command, flags.evalFlags, "--normal", flags.normal, widest(sources), false)
+	side := max(flags.side, widest(sources))
+	normal, err := j.footage(command, flags.evalFlags, "--normal", flags.normal, side, false)
 	if err != nil {
 		return nil, err
 	}
-	test, err := j.footage(command, flags.evalFlags, "--data", flags.data, widest(sources), false)
+	test, err := j.footage(command, flags.evalFlags, "--data", flags.data, side, false)
 	if err != nil {
 		return nil, err
 	}
-	return eval.MeasureAnomalies(
-		command.Context(), eval.FindWindows(normal), eval.FindWindows(test), labels, sources, flags.seed, j.count("frames"))
+	var judges []eval.AnomalyJudge
+	for _, source := range sources {
+		judges = append(judges, source)
+	}
+	return eval.MeasureAnomalies(command.Context(), eval.FindWindows(normal), eval.FindWindows(test), labels,
+		append(judges, eval.Motion{}), flags.seed, j.count("frames"))
 }

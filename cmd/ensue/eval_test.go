@@ -44,10 +44,11 @@ func TestEvalContinuationLearnsAndJudges(t *testing.T) {
 		"--plot", filepath.Join(folder, "plot.svg"))
 	require.Len(t, table["scores"], 4+3*4) // raw ones; flow, the untrained encoder and both, by every rule
 	require.InDelta(t, 12, table["windows"], 0)
-	energy, about, err := predictor.OpenEnergy(filepath.Join(folder, "flow_+_untrained_encoder.safetensors"))
+	energy, about, err := predictor.OpenEnergy(filepath.Join(folder, "flow.safetensors"))
 	require.NoError(t, err)
 	require.Equal(t, predictor.RuleHead, energy.Rule)
-	require.Equal(t, "flow,untrained encoder", about["sources"])
+	require.Equal(t, []string{predictor.SourceFlow}, about.Sources)
+	require.NoFileExists(t, filepath.Join(folder, "untrained_encoder.safetensors"), "no pipeline has that source")
 	require.FileExists(t, filepath.Join(folder, "plot.svg"))
 }
 
@@ -56,21 +57,42 @@ func TestEvalRetrievalAsksSecondsAhead(t *testing.T) {
 	require.Len(t, table["results"], 4*4)
 }
 
+// TestEvalObjectivesKeepsItsRows makes the smallest table there is; asked again, it has it already.
+func TestEvalObjectivesKeepsItsRows(t *testing.T) {
+	folder := t.TempDir()
+	args := []string{
+		"eval", "objectives", "--data", samples()[0], "--fit", samples()[1], "--fit", samples()[2], "--quick", "--only", "pixels",
+		"--steps", "4", "--windows", "60", "--pairs", "1", "--threads", "1", "--cache", filepath.Join(folder, "cache"),
+		"--output", filepath.Join(folder, "rows"), "--plot", filepath.Join(folder, "plot.html"),
+	}
+	table := tableOf(t, args...)
+	require.Len(t, table["rows"], 2)
+	require.FileExists(t, filepath.Join(folder, "rows", "pixels", "model", "config.json"))
+	require.FileExists(t, filepath.Join(folder, "plot.html"))
+	require.Equal(t, table, tableOf(t, args...))
+	said, got := envelopeOf(t, append(args, "--seed", "1")...)
+	require.Equal(t, exitInput, got.code, got.out)
+	require.Equal(t, "eval.other", said.Error.Code)
+}
+
 func TestEvalRefusesWhatItCannotJudge(t *testing.T) {
 	for name, test := range map[string]struct {
 		args []string
 		code string
 		want string
 	}{
-		"no data":        {[]string{"continuation"}, "flags.value", "--data"},
-		"no footage":     {[]string{"continuation", "--data", t.TempDir(), "--cache", t.TempDir()}, "eval.footage", ""},
-		"no such model":  {[]string{"voe", "--model", "/nowhere/model"}, "eval.model", "/nowhere/model"},
-		"save, no fit":   {[]string{"continuation", "--data", ".", "--save", "x"}, "flags.value", "--fit"},
-		"no such rule":   {[]string{"continuation", "--data", ".", "--rule", "median"}, "flags.value", "median"},
-		"odd plot":       {[]string{"voe", "--plot", "table.pdf"}, "flags.value", ".pdf"},
-		"no pairs":       {[]string{"voe", "--pairs", "0"}, "flags.value", "--pairs"},
-		"ped2, no label": {[]string{"ped2", "--data", ".", "--normal", "."}, "flags.value", "--labels"},
-		"odd labels":     {[]string{"ped2", "--data", ".", "--normal", ".", "--labels", write(t, "l.csv", "a,b\n")}, "eval.labels", "clip"},
+		"no data":           {[]string{"continuation"}, "flags.value", "--data"},
+		"no footage":        {[]string{"continuation", "--data", t.TempDir(), "--cache", t.TempDir()}, "eval.footage", ""},
+		"no such model":     {[]string{"voe", "--model", "/nowhere/model"}, "eval.model", "/nowhere/model"},
+		"save, no fit":      {[]string{"continuation", "--data", ".", "--save", "x"}, "flags.value", "--fit"},
+		"no such rule":      {[]string{"continuation", "--data", ".", "--rule", "median"}, "flags.value", "median"},
+		"odd plot":          {[]string{"voe", "--plot", "table.pdf"}, "flags.value", ".pdf"},
+		"no pairs":          {[]string{"voe", "--pairs", "0"}, "flags.value", "--pairs"},
+		"no such objective": {[]string{"objectives", "--data", ".", "--fit", ".", "--only", "magic"}, "flags.value", "magic"},
+		"no fit":            {[]string{"objectives", "--data", "."}, "flags.value", "--fit"},
+		"odd side":          {[]string{"ped2", "--data", ".", "--normal", ".", "--labels", "l.csv", "--side", "3"}, "flags.value", "--side"},
+		"ped2, no label":    {[]string{"ped2", "--data", ".", "--normal", "."}, "flags.value", "--labels"},
+		"odd labels":        {[]string{"ped2", "--data", ".", "--normal", ".", "--labels", write(t, "l.csv", "a,b\n")}, "eval.labels", "clip"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			said, got := envelopeOf(t, append([]string{"eval"}, test.args...)...)

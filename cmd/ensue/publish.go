@@ -26,6 +26,9 @@ type publishFlags struct {
 	start  string
 	hook   bool
 	create int
+	claims claimFlags
+	listen listenFlags
+	access securityFlags
 }
 
 func (a *app) publishCommand() *cobra.Command {
@@ -35,7 +38,11 @@ func (a *app) publishCommand() *cobra.Command {
 		Short: "cut recorded video on key frames and put the segments on Kafka, as a camera would",
 		Long: "Publish cuts files on key frames, without encoding them again, and puts the segments on a topic; every file is a stream,\n" +
 			"several are sent side by side. With --hook it is what MediaMTX calls when a recorded segment is complete:\n" +
-			"  runOnRecordSegmentComplete: ensue publish --hook --brokers kafka:9092",
+			"  runOnRecordSegmentComplete: ensue publish --hook --brokers kafka:9092\n" +
+			"With --listen it takes segments by HTTP, for whoever cannot speak Kafka:\n" +
+			"  curl -T lobby-0042.mp4 http://localhost:8090/streams/lobby/segments/42\n" +
+			"Every way returns only once Kafka has the segments, in all in-sync replicas. What is larger than --claim-above goes into\n" +
+			"--store, and a claim onto the topic.",
 		RunE: func(command *cobra.Command, files []string) error { return a.publish(command, files, flags) },
 	}
 	f := command.Flags()
@@ -48,12 +55,31 @@ func (a *app) publishCommand() *cobra.Command {
 	f.StringVar(&flags.start, "start", "", "when the first frame was taken: RFC 3339, or now; default 1970-01-01T00:00:00Z, as replay has it")
 	f.BoolVar(&flags.hook, "hook", false, "take file, stream and time from MediaMTX's MTX_* variables")
 	f.IntVar(&flags.create, "create", 0, "create the topic with so many partitions if it is missing")
+	f.DurationVar(&flags.config.Patience, "delivery-timeout", time.Minute,
+		"how long a segment is tried to be delivered while Kafka or the store is away")
+	flags.claims.add(f)
+	flags.listen.add(f)
+	flags.access.add(f)
 	return command
 }
 
-func (a *app) publish(command *cobra.Command, files []string, flags publishFlags) error {
-	jobs, err := a.publishJobs(files, &flags)
+func (a *app) publish(command *cobra.Command, files []string, flags publishFlags) (err error) {
+	var jobs []publishJob
+	if flags.listen.address != "" {
+		flags.listen.config, err = a.listenConfig(&flags.listen, files, flags.hook)
+	} else {
+		jobs, err = a.publishJobs(files, &flags)
+	}
 	if err != nil {
+		return err
+	}
+	if err := a.claimInto(flags.claims, &flags.config); err != nil {
+		return err
+	}
+	if flags.config.Store != nil {
+		defer func() { err = errors.Join(err, flags.config.Store.Close()) }()
+	}
+	if flags.config.Security, err = flags.access.security(a.env); err != nil {
 		return err
 	}
 	publisher, err := publish.New(flags.config)
@@ -67,9 +93,12 @@ func (a *app) publish(command *cobra.Command, files []string, flags publishFlags
 	}
 	if flags.create > 0 {
 		topic := broker.Topic{Name: flags.config.Topic, Partitions: flags.create}
-		if err := broker.CreateTopics(ctx, flags.config.Brokers, []broker.Topic{topic}); err != nil {
+		if err := broker.CreateTopicsSecurely(ctx, flags.config.Brokers, flags.config.Security, []broker.Topic{topic}); err != nil {
 			return environmentError("publish.topic_refused", err, "may this user create topics?")
 		}
+	}
+	if flags.listen.address != "" {
+		return a.listen(command, publisher, flags)
 	}
 	summaries, err := a.sendAll(ctx, publisher, jobs)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {

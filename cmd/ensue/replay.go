@@ -28,6 +28,8 @@ type replayFlags struct {
 	dead       string
 	model      string
 	predictor  string
+	report     string
+	plot       string
 }
 
 func (a *app) replayCommand() *cobra.Command {
@@ -46,13 +48,19 @@ func (a *app) replayCommand() *cobra.Command {
 	f.StringVar(&flags.results, "results", "", "write the results to this file, a line of JSON each; - is the standard output")
 	f.StringVar(&flags.dead, "dead-letters", "", "write what could not be read to this file, a line of JSON each")
 	f.StringVar(&flags.model, "model", "",
-		"use the model of this directory (or pixels), with its own predictor where it has one, instead of the definition's")
+		"use the model of this directory (or builtin, pixels), with its own predictor and energy where it has them, instead of the definition's")
 	f.StringVar(&flags.predictor, "predictor", "",
 		"use this predictor instead of the definition's: learned (the model's own), persistence, linear, flow")
+	f.StringVar(&flags.report, "report", "",
+		"write a report to this HTML file: timelines, pictures of what broke or stalled, what looks alike; it needs no network")
+	f.StringVar(&flags.plot, "plot", "", "draw the energies over time to this file: .svg or .png")
 	return command
 }
 
 func (a *app) replay(command *cobra.Command, files []string, flags replayFlags) error {
+	if err := flags.checkReport(); err != nil {
+		return err
+	}
 	def, err := a.load(flags.definition)
 	if err != nil {
 		return err
@@ -73,6 +81,10 @@ func (a *app) replay(command *cobra.Command, files []string, flags replayFlags) 
 		bar.step(segment)
 		summary.add(segment, result, failure)
 	}))
+	recorder := a.recorder(flags, def)
+	if recorder != nil {
+		options = append(options, pipelines.WithObserver(recorder))
+	}
 	engine, err := pipelines.New(def, options...)
 	if err != nil {
 		return err
@@ -81,6 +93,9 @@ func (a *app) replay(command *cobra.Command, files []string, flags replayFlags) 
 	bar.end()
 	if err != nil {
 		return fmt.Errorf("replaying: %w", err)
+	}
+	if err := flags.writeReport(recorder); err != nil {
+		return err
 	}
 	return a.reportReplay(command, flags, summary, engine)
 }
@@ -93,7 +108,7 @@ func (f replayFlags) apply(def *pipelines.Definition, files []string) error {
 	}
 	config.Paths, config.Watch = files, false
 	def.Ingest.Kafka, def.Ingest.Files = nil, &config
-	def.Sink = sink.Config{}
+	def.Sink, def.Serve = sink.Config{}, nil
 	if f.results != "" {
 		def.Sink.JSONL = &sink.JSONLConfig{Path: f.results}
 	}
@@ -103,14 +118,14 @@ func (f replayFlags) apply(def *pipelines.Definition, files []string) error {
 	switch {
 	case f.model == "":
 	case slices.Contains(encoder.Names(), f.model):
-		def.Encoder.Model, def.Predictor.Model = f.model, predictor.Auto
+		def.Encoder.Model, def.Predictor.Model, def.Predictor.Energy = f.model, predictor.Auto, predictor.EnergyAuto
 	default:
 		// A path on the command line is relative to where the program runs, not to the definition.
 		path, err := filepath.Abs(f.model)
 		if err != nil {
 			return inputError("flags.value", fmt.Errorf("--model %q: %w", f.model, err), "name the directory of a model")
 		}
-		def.Encoder.Model, def.Predictor.Model = path, predictor.Auto
+		def.Encoder.Model, def.Predictor.Model, def.Predictor.Energy = path, predictor.Auto, predictor.EnergyAuto
 	}
 	if f.predictor != "" {
 		def.Predictor.Model = f.predictor
@@ -119,7 +134,10 @@ func (f replayFlags) apply(def *pipelines.Definition, files []string) error {
 }
 
 func (a *app) reportReplay(command *cobra.Command, flags replayFlags, summary *replaySummary, engine *pipelines.Engine) error {
-	data := replayData{ranData: ran(engine), Streams: summary.streams(), Refused: summary.refused, ResultsFile: flags.results}
+	data := replayData{
+		ranData: ran(engine), Streams: summary.streams(), Refused: summary.refused, ResultsFile: flags.results,
+		ReportFile: flags.report, PlotFile: flags.plot,
+	}
 	if data.Results == 0 && len(data.Refused) > 0 {
 		if !a.json {
 			summary.printRefused(a.err)
@@ -138,7 +156,7 @@ func (a *app) reportReplay(command *cobra.Command, flags replayFlags, summary *r
 		if a.quiet {
 			return nil
 		}
-		return summary.print(out, flags.results)
+		return summary.print(out, flags)
 	})
 }
 
@@ -209,6 +227,8 @@ type replayData struct {
 	Streams     []*replayStream `json:"streams"`
 	Refused     []refusedFile   `json:"refused,omitempty"`
 	ResultsFile string          `json:"results_file,omitempty"`
+	ReportFile  string          `json:"report_file,omitempty"`
+	PlotFile    string          `json:"plot_file,omitempty"`
 }
 
 // replayStream is what is said about one file.
@@ -240,7 +260,7 @@ func (s *replaySummary) printRefused(out io.Writer) {
 }
 
 // print writes the table of streams.
-func (s *replaySummary) print(out io.Writer, results string) error {
+func (s *replaySummary) print(out io.Writer, flags replayFlags) error {
 	fmt.Fprintf(out, "%-28s %8s %8s %10s %10s %8s %8s  %s\n",
 		"STREAM", "SECONDS", "WINDOWS", "ENERGY", "CONTINUES", "BREAKS", "STALLS", "MOST SURPRISING")
 	var errs error
@@ -253,9 +273,11 @@ func (s *replaySummary) print(out io.Writer, results string) error {
 			known.Verdicts[stream.Continues], known.Verdicts[stream.Breaks], known.Verdicts[stream.Stalls], worst)
 		errs = errors.Join(errs, err)
 	}
-	if results != "" {
-		_, err := fmt.Fprintf(out, "results: %s\n", results)
-		errs = errors.Join(errs, err)
+	for _, written := range [][2]string{{"results", flags.results}, {"report", flags.report}, {"plot", flags.plot}} {
+		if written[1] != "" {
+			_, err := fmt.Fprintf(out, "%s: %s\n", written[0], written[1])
+			errs = errors.Join(errs, err)
+		}
 	}
 	return errs
 }

@@ -41,7 +41,7 @@ func (a *app) runCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			engine, err := pipelines.New(def, pipelines.WithLogger(a.logger()))
+			engine, err := pipelines.New(def, pipelines.WithLogger(a.logger()), pipelines.WithVersion(version))
 			if err != nil {
 				return err
 			}

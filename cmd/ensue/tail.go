@@ -22,6 +22,7 @@ type tailFlags struct {
 	most     int
 	patience time.Duration
 	stream   string
+	access   securityFlags
 }
 
 func (a *app) tailCommand() *cobra.Command {
@@ -42,6 +43,7 @@ func (a *app) tailCommand() *cobra.Command {
 	f.BoolVar(&flags.config.Once, "once", false, "drop results whose id was seen already")
 	f.IntVar(&flags.most, "max", 0, "stop after so many results; 0 means never")
 	f.DurationVar(&flags.patience, "idle", 0, "stop after so long without a result; 0 means never")
+	flags.access.add(f)
 	return command
 }
 
@@ -53,6 +55,10 @@ func (a *app) tail(ctx context.Context, flags tailFlags) error {
 		return inputError("flags.value", fmt.Errorf("--from %q is not known", flags.from), "it is oldest or newest")
 	}
 	flags.config.Newest = flags.from == "newest"
+	var err error
+	if flags.config.Security, err = flags.access.security(a.env); err != nil {
+		return err
+	}
 	reader, err := tail.NewReader(flags.config)
 	if err != nil {
 		return err
@@ -93,7 +99,8 @@ func reach(ctx context.Context, ask func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	if err := ask(ctx); err != nil {
-		return environmentError(string(stream.AsFailure(err, "kafka").Code), err, "is the broker running, and is --brokers right?")
+		return environmentError(string(stream.AsFailure(err, "kafka").Code), err,
+			"see --brokers; ensue tail --help lists the flags for TLS and login")
 	}
 	return nil
 }

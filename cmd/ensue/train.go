@@ -56,6 +56,7 @@ func (a *app) trainCommand() *cobra.Command {
 	f.IntVar(&flags.threads, "threads", 0, "threads to compute on; 0: as many as there are processors")
 	f.BoolVar(&flags.resume, "resume", false, "go on from the checkpoint in the output folder")
 	f.BoolVar(&flags.stop, "stop-on-collapse", false, "end with exit code 1 when the representation collapses")
+	command.AddCommand(a.trainEnergyCommand())
 	return command
 }
 

@@ -57,7 +57,9 @@ func write(t *testing.T, brokers []string, key string, value []byte) {
 }
 
 func TestFreePortsAreDifferentAndFree(t *testing.T) {
-	ports := freePorts(t, 5)
+	ports, err := freePorts(5)
+	require.NoError(t, err)
+	require.Len(t, ports, 5)
 	seen := map[int]bool{}
 	for _, port := range ports {
 		require.False(t, seen[port])
