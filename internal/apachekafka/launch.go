@@ -187,6 +187,7 @@ func (b *Brokers) prepare(ctx context.Context) error {
 	if _, err := rand.Read(id); err != nil {
 		return fmt.Errorf("making a cluster's id: %w", err)
 	}
+	id[0] &= 0x7f // an id that begins with a hyphen would be read as another option
 	cluster := base64.RawURLEncoding.EncodeToString(id)
 	for _, node := range b.nodes {
 		text := strings.Join(append(b.properties(node), b.options.Properties...), "\n") + "\n"
