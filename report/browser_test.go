@@ -1,11 +1,13 @@
 package report
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
@@ -62,7 +64,7 @@ func TestTheReportAnswersClicksAndKeys(t *testing.T) {
 	require.Equal(t, "1", browser.Eval[string](p, "document.activeElement.getAttribute('aria-valuenow')"))
 	require.Contains(t, browser.Eval[string](p, "document.activeElement.getAttribute('aria-valuetext')"), "warming up")
 	p.Do(chromedp.KeyEvent("n"))
-	require.Regexp(t, `^0:2[89]\.\d: energy [\d.]+, expected [-\d.]+ to [\d.]+, p = [\d.e-]+: breaks$`,
+	require.Regexp(t, `^0:2[89]\.\d breaks: [\d.]+× the expected, energy [\d.]+, expected [\d.]+ to [\d.]+, by chance (less than )?once in [\d.,]+ \w+$`,
 		browser.Eval[string](p, "document.activeElement.getAttribute('aria-valuetext')"))
 	require.Equal(t, 3, browser.Eval[int](p, "document.querySelectorAll('#v3 .alike li').length"))
 	require.True(t, browser.Eval[bool](p, "document.querySelector('#v3 .cursor').classList.contains('on')"))
@@ -98,11 +100,44 @@ func TestTheReportOfAllFootageOpensWithoutANetwork(t *testing.T) {
 	folder := fixture.Shared(t, "video", "dev")
 	chromium := browser.Start(t)
 	address := saved(t, replayed(t, Options{}, folder))
+	shown := "document.querySelectorAll('article.video:not([hidden])').length"
 	for _, look := range browser.Looks()[1:3] {
 		p := chromium.Open(address, look)
 		p.Until("document.querySelectorAll('article.video').length > 50 && document.readyState === 'complete'")
 		require.LessOrEqual(t, p.Overflow(), 0)
 		p.Screenshot("report-all", false)
+
+		// So many are found by name, and by whether there was an alarm; a link to one that is hidden brings all back.
+		all := browser.Eval[int](p, shown)
+		p.Do(chromedp.SendKeys("#find", "ped2"))
+		p.Until(shown + " === 9 && document.querySelectorAll('#table-videos tbody tr:not([hidden])').length === 9")
+		require.Regexp(t, `^9 of \d+$`, browser.Eval[string](p, "document.getElementById('found').textContent"))
+		p.Do(chromedp.Evaluate("location.hash = '#v1'", nil))
+		p.Until(fmt.Sprintf("%s === %d", shown, all))
+		p.Do(chromedp.Click("#only"))
+		p.Until(shown + " === new Set(Array.from(document.querySelectorAll('#table-alarms tbody tr'), (r) => r.dataset.row)).size")
+		p.Screenshot("report-all-alarmed", false)
 		requireQuiet(t, p, address)
 	}
+}
+
+func TestTheReportIsUsableByScreenReaders(t *testing.T) {
+	axe := browser.Axe(t)
+	chromium := browser.Start(t)
+	address := saved(t, replayed(t, Options{Values: []Value{{"decode.fps", "8", "default"}}}, samples()...))
+	for _, look := range browser.Looks() {
+		p := chromium.Open(address, look)
+		p.Until("document.querySelectorAll('th button').length > 0")
+		p.Do(chromedp.Evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })", nil))
+		require.Empty(t, p.Minds(axe), look.Name)
+	}
+}
+
+// What is printed has no controls, and the colours of paper.
+func TestTheReportPrints(t *testing.T) {
+	p := browser.Start(t).Open(saved(t, replayed(t, Options{}, samples()[1])), browser.Looks()[3])
+	p.Do(emulation.SetEmulatedMedia().WithMedia("print"))
+	require.Equal(t, "none", browser.Eval[string](p, "getComputedStyle(document.querySelector('nav.top')).display"))
+	require.Equal(t, "rgb(255, 255, 255)", browser.Eval[string](p, "getComputedStyle(document.body).backgroundColor"))
+	p.Screenshot("report-print", true)
 }

@@ -7,12 +7,14 @@ import (
 	"math"
 	"strings"
 
+	"github.com/ensue-video/ensue/internal/look"
 	"github.com/ensue-video/ensue/stream"
 )
 
 // The look of a timeline in a page: it is as wide as the page, so places along it are percentages and its text keeps its size.
 const (
-	lineHeight, lineTop, lineBottom = 190, 16, 162
+	lineHeight, lineTop, lineBottom = 190, 18, 162
+	axisWidth                       = 54
 	curveWidth                      = 1000.0
 )
 
@@ -84,30 +86,39 @@ func timeTicks(length float64, most int) []float64 {
 }
 
 // hour is a time without fractions.
-func hour(value float64) string { return strings.TrimSuffix(clock(value), ".0") }
+func hour(value float64) string { return strings.TrimSuffix(look.Clock(value), ".0") }
 
-// drawTimeline is the timeline of a video as SVG.
+// tickText is a round energy on the axis.
+func tickText(value float64) string {
+	return strings.TrimPrefix(strings.Replace(look.Number(value), ".0×", "×", 1), "1×")
+}
+
+// drawTimeline is the timeline of a video as SVG: the axis of energies beside it, so that nothing stands on the curve, and the plot.
 func drawTimeline(v *video) template.HTML {
 	line := &v.line
 	y := line.axis(lineBottom, lineTop)
 	length := line.length()
 	percent := func(at float64) float64 { return 100 * at / length }
 	var s strings.Builder
-	fmt.Fprintf(&s, `<svg class="timeline" role="img" width="100%%" height="%d" aria-label="%s">`, lineHeight, html.EscapeString(summary(v)))
-	if until := firstJudged(line); until > 0 {
-		fmt.Fprintf(&s, `<rect class="warm" x="0" y="%d" width="%.3f%%" height="%d"/>`,
-			lineTop, percent(until), lineBottom-lineTop)
-		if percent(until) > 12 {
-			fmt.Fprintf(&s, `<text class="in" x="%.3f%%" y="%d" text-anchor="middle">warming up</text>`, percent(until)/2, lineTop-4)
-		}
+	fmt.Fprintf(&s, `<svg class="axis" width="%d" height="%d" aria-hidden="true">`, axisWidth, lineHeight)
+	ticks := y.ticks(5)
+	for _, tick := range ticks {
+		fmt.Fprintf(&s, `<text x="%d" y="%.1f" text-anchor="end">%s</text>`, axisWidth-6, y.at(tick)+4, tickText(tick))
 	}
-	for _, tick := range y.ticks(5) {
+	fmt.Fprintf(&s, `</svg><svg class="timeline" role="img" height="%d" aria-label="%s">`, lineHeight, html.EscapeString(summary(v)))
+	if until := firstJudged(line); until > 0 {
+		fmt.Fprintf(&s, `<rect class="warm" x="0" y="%d" width="%.3f%%" height="%d"/><text x="3" y="%d">warming up</text>`,
+			lineTop, percent(until), lineBottom-lineTop, lineTop-5)
+	}
+	for _, run := range v.runs() {
+		begin, end := run[0].start, run[len(run)-1].end
+		fmt.Fprintf(&s, `<rect class="zone %s" x="%.3f%%" y="%d" width="%.3f%%" height="%d"/>`,
+			run[0].verdict, percent(begin), lineTop, max(percent(end-begin), 0.1), lineBottom-lineTop)
+	}
+	for _, tick := range ticks {
 		fmt.Fprintf(&s, `<line class="grid" x1="0" x2="100%%" y1="%.1f" y2="%[1]f"/>`, y.at(tick))
 	}
 	s.WriteString(curve(line, y, length))
-	for _, tick := range y.ticks(5) {
-		fmt.Fprintf(&s, `<text x="2" y="%.1f">%s</text>`, y.at(tick)-3, short(tick))
-	}
 	s.WriteString(timeAxis(length))
 	for _, b := range line.bins {
 		if b.verdict == stream.Breaks || b.verdict == stream.Stalls {
@@ -143,7 +154,7 @@ func mark(b bin, percent float64, y scale) string {
 	}
 	return fmt.Sprintf( //nolint:gocritic // attributes of SVG
 		`<svg x="%.3f%%" y="%.1f" overflow="visible"><path class="mark %s" d="%s"><title>%s at %s</title></path></svg>`,
-		percent, at, b.verdict, shape, label(b.verdict), clock(b.start))
+		percent, at, b.verdict, shape, label(b.verdict), look.Clock(b.start))
 }
 
 // curve is what is stretched to the width of the page: band, range and line.
@@ -217,14 +228,14 @@ func firstJudged(line *timeline) float64 {
 func summary(v *video) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "Energy of %s over %s, between %s and %s", v.name,
-		clock(v.line.length()), short(lowest(&v.line)), short(highest(&v.line)))
+		look.Clock(v.line.length()), look.Number(lowest(&v.line)), look.Number(highest(&v.line)))
 	const few = 5
 	for i, a := range v.alarms {
 		if i == few {
 			fmt.Fprintf(&text, "; and %d more", len(v.alarms)-few)
 			break
 		}
-		fmt.Fprintf(&text, "; %s at %s", a.verdict, clock(a.start))
+		fmt.Fprintf(&text, "; %s at %s", a.verdict, look.Clock(a.start))
 	}
 	return text.String()
 }
@@ -255,6 +266,9 @@ func spark(line *timeline) template.HTML {
 	for i := 0; i < len(line.bins); i += stride {
 		b := line.bins[i]
 		fmt.Fprintf(&points, "%.1f,%.1f ", width*(b.start+b.end)/2/length, y.at(b.energy))
+	}
+	if len(line.bins) == 1 { // a line through one point is none
+		fmt.Fprintf(&marks, `<circle class="dot" cx="%.1f" cy="%.1f" r="2"/>`, width/2, y.at(line.bins[0].energy))
 	}
 	for _, b := range line.bins {
 		if b.verdict == stream.Breaks || b.verdict == stream.Stalls {
@@ -289,7 +303,7 @@ func drawMoments(v *video) template.HTML {
 		if m.verdict == stream.Breaks || m.verdict == stream.Stalls {
 			fmt.Fprintf(&dots, ` class="%s"`, m.verdict)
 		}
-		fmt.Fprintf(&dots, `><title>%s</title></circle>`, clock(m.start))
+		fmt.Fprintf(&dots, `><title>%s</title></circle>`, look.Clock(m.start))
 	}
 	return template.HTML(fmt.Sprintf( //nolint:gosec,gocritic // attributes of SVG: numbers and an escaped name
 		`<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="%s"><polyline class="path" points="%s"/>%s</svg>`, width, height,
@@ -327,13 +341,13 @@ func colourOf(part float64) string {
 }
 
 // ramp is the key of the colours.
-func ramp() template.HTML {
+func ramp(length float64) template.HTML {
 	var s strings.Builder
-	s.WriteString(`beginning <svg viewBox="0 0 70 8" aria-hidden="true">`)
+	s.WriteString(`0:00 <svg viewBox="0 0 70 8" aria-hidden="true">`)
 	const steps = 14
 	for i := range steps {
 		fmt.Fprintf(&s, `<rect x="%d" width="5.5" height="8" fill="%s"/>`, 5*i, colourOf((float64(i)+0.5)/steps))
 	}
-	s.WriteString(`</svg> to end`)
+	s.WriteString(`</svg> ` + hour(math.Round(length)))
 	return template.HTML(s.String()) //nolint:gosec // numbers
 }

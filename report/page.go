@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ensue-video/ensue/internal/look"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -35,8 +36,12 @@ func policy() string {
 		return "'sha256-" + base64.StdEncoding.EncodeToString(digest[:]) + "'"
 	}
 	return "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; style-src " +
-		hash(pageCSS) + "; script-src " + hash(pageJS)
+		hash(styles()) + "; script-src " + hash(scripts())
 }
+
+// styles and scripts are the page's only ones, each as one text.
+func styles() string  { return look.CSS + pageCSS }
+func scripts() string { return look.JS + pageJS }
 
 // view is what the template is filled with. What is of type template.HTML or template.URL was made here from numbers and escaped names.
 type view struct {
@@ -59,6 +64,7 @@ type videoView struct {
 	Seconds, Median, Peak, WorstP       float64
 	Worst                               *jump
 	Spark, Timeline, Map, Ramp          template.HTML
+	Alarmed                             bool
 	Shots                               []shotView
 	HorizonRows                         []horizonView
 	Thinned                             string
@@ -71,21 +77,23 @@ type jump struct {
 	At                      float64
 }
 
+// alarmView is one alarm, or several that follow each other directly: then with the most surprising one's numbers.
 type alarmView struct {
 	jump
-	Name                    string
-	Verdict                 stream.Verdict
-	Energy, Expected, P     float64
-	EnergyText, Band, PText string
+	Name, Until                                string
+	Verdict                                    stream.Verdict
+	Windows                                    int
+	Energy, Times, P                           float64
+	EnergyText, TimesText, Band, Chance, PText string
 }
 
 type shotView struct {
-	ID, Link, Clock, Label, Said, Horizons, Alt string
-	Verdict                                     stream.Verdict
-	Video, Width, Height                        int
-	At                                          float64
-	JPEG, Map                                   template.URL
-	Alike                                       []jump
+	ID, Link, Clock, Label, Said, Detail, Horizons, Alt string
+	Verdict                                             stream.Verdict
+	Video, Width, Height                                int
+	At                                                  float64
+	JPEG, Map                                           template.URL
+	Alike                                               []jump
 }
 
 type horizonView struct {
@@ -96,13 +104,16 @@ type horizonView struct {
 // videoData is what the script reads: by stretch of the timeline start, end, energy, p (below 0: not judged), expected band and verdict; by
 // moment its times and what looks like it.
 type videoData struct {
-	T []number   `json:"t"`
-	D []number   `json:"d"`
-	E []number   `json:"e"`
-	P []number   `json:"p"`
-	L []number   `json:"l"`
-	H []number   `json:"h"`
-	V string     `json:"v"`
+	T []number `json:"t"`
+	D []number `json:"d"`
+	E []number `json:"e"`
+	P []number `json:"p"`
+	L []number `json:"l"`
+	H []number `json:"h"`
+	V string   `json:"v"`
+	// W is how long a window is, in seconds; X the expected energy, 0 where a ratio to it says nothing.
+	W number     `json:"w"`
+	X []number   `json:"x"`
 	M [][]number `json:"m"`
 	N [][]triple `json:"n"`
 }
@@ -135,7 +146,7 @@ func (r *Recorder) view() view {
 	videos := r.sorted()
 	near := alike(videos, r.options.Limits.Compared)
 	v := view{
-		Policy: policy(), Title: r.options.Title, Style: template.CSS(pageCSS), Script: template.JS(pageJS), //nolint:gosec // our own files
+		Policy: policy(), Title: r.options.Title, Style: template.CSS(styles()), Script: template.JS(scripts()), //nolint:gosec // our own files
 		Lede: lede(videos, len(r.refused)+r.leftRefused), Refused: r.refused, Values: r.options.Values, Data: []videoData{},
 		NothingBecause: nothingBecause(videos), Notes: r.notes(videos),
 	}
@@ -154,9 +165,7 @@ func (r *Recorder) view() view {
 		for _, s := range one.Shots {
 			v.HasMaps = v.HasMaps || s.Map != ""
 		}
-		for _, a := range known.alarms {
-			v.Alarms = append(v.Alarms, alarmOf(i, known, a))
-		}
+		v.Alarms = append(v.Alarms, alarmsOf(i, known)...)
 	}
 	slices.SortStableFunc(v.Alarms, func(a, b alarmView) int { return cmp.Compare(a.P, b.P) })
 	return v
@@ -164,8 +173,8 @@ func (r *Recorder) view() view {
 
 func (r *Recorder) videoView(i int, v *video, near [][][]neighbour, videos []*video) videoView {
 	one := videoView{
-		ID: videoID(i), Index: i, Name: v.name, Facts: facts(v), Seconds: v.seconds, Length: clock(v.seconds), Windows: v.windows,
-		Median: v.line.median(), MedianText: short(v.line.median()), WorstP: 2,
+		ID: videoID(i), Index: i, Name: v.name, Facts: facts(v), Seconds: v.seconds, Length: look.Clock(v.seconds), Windows: v.windows,
+		Median: v.line.median(), MedianText: look.Number(v.line.median()), WorstP: 2, Alarmed: len(v.alarms) > 0,
 		Breaks: count(v.alarms, stream.Breaks), Stalls: count(v.alarms, stream.Stalls),
 	}
 	if len(v.line.bins) == 0 {
@@ -174,15 +183,15 @@ func (r *Recorder) videoView(i int, v *video, near [][][]neighbour, videos []*vi
 	one.Peak = highest(&v.line)
 	if worst := worstOf(&v.line); worst != nil {
 		one.WorstP = *worst.p
-		one.Worst = &jump{Link: one.ID, Video: i, At: worst.start, Clock: clock(worst.start), Said: "p = " + short(*worst.p)}
+		one.Worst = &jump{Link: one.ID, Video: i, At: worst.start, Clock: look.Clock(worst.start), Said: look.Odds(*worst.p)}
 	}
 	one.Spark, one.Timeline = spark(&v.line), drawTimeline(v)
-	for k, s := range r.album.pages[v.name].shots() {
+	for k, s := range v.telling(r.album.pages[v.name].shots()) {
 		one.Shots = append(one.Shots, shotOf(i, k, v, s, near[i], videos))
 	}
 	one.HorizonRows = horizonRows(v.horizons)
 	if len(v.moments.all) >= minimumMoments {
-		one.Map, one.Ramp = drawMoments(v), ramp()
+		one.Map, one.Ramp = drawMoments(v), ramp(v.line.length())
 		if v.moments.stride > 1 {
 			one.Thinned = ordinal(v.moments.stride)
 		}
@@ -197,19 +206,19 @@ func videoID(i int) string { return "v" + strconv.Itoa(i+1) }
 
 func shotOf(i, k int, v *video, s *shot, near [][]neighbour, videos []*video) shotView {
 	one := shotView{
-		ID: videoID(i) + "-" + strconv.Itoa(k+1), Link: videoID(i), Video: i, At: s.start, Clock: clock(s.start), Verdict: s.verdict,
-		Label: label(s.verdict), Said: said(s), Width: s.size.X, Height: s.size.Y, JPEG: dataURL("image/jpeg", s.jpeg),
-		Alt: fmt.Sprintf("Frame of %s at %s", v.name, clock(s.at)),
+		ID: videoID(i) + "-" + strconv.Itoa(k+1), Link: videoID(i), Video: i, At: s.start, Clock: look.Clock(s.start), Verdict: s.verdict,
+		Label: label(s.verdict), Said: said(s), Detail: detail(s), Width: s.size.X, Height: s.size.Y, JPEG: dataURL("image/jpeg", s.jpeg),
+		Alt: fmt.Sprintf("Frame of %s at %s", v.name, look.Clock(s.at)),
 	}
 	if len(s.overlay) > 0 {
 		one.Map = dataURL("image/png", s.overlay)
 	}
 	var ahead []string
 	for _, h := range s.horizons {
-		ahead = append(ahead, fmt.Sprintf("%s: %s", seconds(h.Seconds), short(h.Energy)))
+		ahead = append(ahead, fmt.Sprintf("%s: %s", seconds(h.Seconds), look.Number(h.Energy)))
 	}
 	if len(ahead) > 1 {
-		one.Horizons = "By horizon " + strings.Join(ahead, ", ")
+		one.Horizons = "distance by horizon " + strings.Join(ahead, ", ")
 	}
 	for m, known := range v.moments.all {
 		if s.start >= known.start-1e-6 && s.start < known.end {
@@ -225,20 +234,28 @@ func shotOf(i, k int, v *video, s *shot, near [][]neighbour, videos []*video) sh
 // jumpTo is the link to a neighbour of a moment of video from.
 func jumpTo(n neighbour, from int, videos []*video) jump {
 	at := videos[n.video].moments.all[n.moment].start
-	text := clock(at)
+	text := look.Clock(at)
 	if n.video != from {
 		text = videos[n.video].name + " " + text
 	}
 	return jump{Link: videoID(n.video), Video: n.video, At: at, Text: text}
 }
 
+// said is a shot in a sentence for people, detail the numbers behind it.
 func said(s *shot) string {
-	text := "energy " + short(s.energy)
+	text := ""
 	if s.expected != nil {
-		text += " where " + band(s.expected) + " is expected"
+		text = look.Ratio(s.energy, s.expected.Median)
 	}
-	if s.p != nil {
-		text += ", p = " + short(*s.p)
+	if text == "" {
+		text = "energy " + look.Number(s.energy)
+	}
+	switch {
+	case s.p == nil:
+	case s.alarm():
+		text += "; by chance " + look.Often(*s.p, window(s.horizons))
+	default:
+		text += "; " + look.Odds(*s.p)
 	}
 	if !s.alarm() {
 		text = "The most telling moment: " + text
@@ -246,13 +263,92 @@ func said(s *shot) string {
 	return text
 }
 
-func alarmOf(i int, v *video, a alarm) alarmView {
-	one := alarmView{
-		jump: jump{Link: videoID(i), Video: i, At: a.start, Clock: clock(a.start)}, Name: v.name, Verdict: a.verdict,
-		Energy: a.energy, EnergyText: short(a.energy), P: a.p, PText: short(a.p),
+func detail(s *shot) string {
+	parts := []string{"energy " + look.Number(s.energy)}
+	if s.expected != nil {
+		parts = append(parts, "expected "+band(s.expected))
 	}
-	if a.expected != nil {
-		one.Expected, one.Band = a.expected.Median, band(a.expected)
+	if s.p != nil {
+		parts = append(parts, "p = "+look.Number(*s.p))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// window is how long a window is, in seconds.
+func window(horizons []stream.Horizon) float64 {
+	if len(horizons) == 0 {
+		return 1
+	}
+	return horizons[0].Seconds
+}
+
+func (v *video) window() float64 {
+	if len(v.horizons) == 0 {
+		return 1
+	}
+	return v.horizons[0].seconds
+}
+
+// runs are the alarms of a video, those of one kind that follow each other directly together.
+func (v *video) runs() [][]alarm {
+	var all [][]alarm
+	for begin := 0; begin < len(v.alarms); {
+		end := begin + 1
+		for ; end < len(v.alarms); end++ {
+			next, last := v.alarms[end], v.alarms[end-1]
+			if next.verdict != last.verdict || next.start > last.end+v.window()/2 {
+				break
+			}
+		}
+		all = append(all, v.alarms[begin:end])
+		begin = end
+	}
+	return all
+}
+
+// telling are the shots that are shown: of a stall that lasts the most surprising one alone, for all look the same.
+func (v *video) telling(shots []*shot) []*shot {
+	of := func(s *shot) int {
+		return slices.IndexFunc(v.runs(), func(run []alarm) bool {
+			return slices.ContainsFunc(run, func(a alarm) bool { return math.Abs(a.start-s.start) < 1e-6 })
+		})
+	}
+	var told []*shot
+	for _, s := range shots {
+		last := len(told) - 1
+		if last < 0 || s.verdict != stream.Stalls || told[last].verdict != stream.Stalls || of(s) != of(told[last]) {
+			told = append(told, s)
+		} else if s.compare(told[last]) < 0 {
+			told[last] = s
+		}
+	}
+	return told
+}
+
+// alarmsOf are the alarms of a video; those of one kind that follow each other directly are told as one.
+func alarmsOf(i int, v *video) []alarmView {
+	var all []alarmView
+	for _, run := range v.runs() {
+		all = append(all, alarmOf(i, v, run))
+	}
+	return all
+}
+
+func alarmOf(i int, v *video, run []alarm) alarmView {
+	worst := slices.MinFunc(run, func(a, b alarm) int { return cmp.Compare(a.p, b.p) })
+	one := alarmView{
+		jump: jump{Link: videoID(i), Video: i, At: run[0].start, Clock: look.Clock(run[0].start)}, Name: v.name, Verdict: worst.verdict,
+		Windows: len(run), Energy: worst.energy, EnergyText: look.Number(worst.energy), P: worst.p, PText: look.Number(worst.p),
+		Chance: look.Often(worst.p, v.window()),
+	}
+	if len(run) > 1 {
+		one.Until = look.Clock(run[len(run)-1].end)
+	}
+	if e := worst.expected; e != nil {
+		one.Band = band(e)
+		if one.TimesText = look.Ratio(worst.energy, e.Median); one.TimesText != "" {
+			one.Times = worst.energy / e.Median
+		}
 	}
 	return one
 }
@@ -263,15 +359,16 @@ func dataURL(kind string, data []byte) template.URL {
 }
 
 func dataOf(v *video, near [][]neighbour) videoData {
-	d := videoData{T: []number{}, M: [][]number{}, N: [][]triple{}}
+	d := videoData{T: []number{}, M: [][]number{}, N: [][]triple{}, W: number(v.window())}
 	for _, b := range v.line.bins {
-		p, low, high := -1.0, 0.0, 0.0
+		p, low, high, expected := -1.0, 0.0, 0.0, 0.0
 		if b.p != nil {
 			p = *b.p
 		}
 		if b.expected != nil {
-			low, high = b.expected.Low, b.expected.High
+			low, high, expected = b.expected.Low, b.expected.High, b.expected.Median
 		}
+		d.X = append(d.X, number(expected))
 		d.T, d.D, d.E = append(d.T, number(b.start)), append(d.D, number(b.end)), append(d.E, number(b.energy))
 		d.P, d.L, d.H = append(d.P, number(p)), append(d.L, number(low)), append(d.H, number(high))
 		d.V += string(b.verdict)[:1]
@@ -319,7 +416,7 @@ func lede(videos []*video, refused int) string {
 		windows += v.windows
 		length += v.seconds
 	}
-	text := fmt.Sprintf("%s, %s long, %s scored: %s and %s.", plural(len(videos), "video"), clock(length), plural(windows, "window"),
+	text := fmt.Sprintf("%s, %s long, %s scored: %s and %s.", plural(len(videos), "video"), look.Clock(length), plural(windows, "window"),
 		plural(breaks, "break"), plural(stalls, "stall"))
 	if refused > 0 {
 		text += fmt.Sprintf(" %s could not be read.", plural(refused, "piece"))
@@ -339,7 +436,7 @@ func nothingBecause(videos []*video) string {
 
 // facts is a line about a video.
 func facts(v *video) string {
-	parts := []string{clock(v.seconds) + " long", plural(v.segments, "segment"), plural(v.windows, "window")}
+	parts := []string{look.Clock(v.seconds) + " long", plural(v.segments, "segment"), plural(v.windows, "window")}
 	if v.file != "" && v.file != v.name {
 		parts = append(parts, v.file)
 	}
@@ -387,7 +484,7 @@ func horizonRows(horizons []horizon) []horizonView {
 	var rows []horizonView
 	for _, h := range horizons {
 		mean := h.total / float64(max(h.count, 1))
-		rows = append(rows, horizonView{Label: seconds(h.seconds), Text: short(mean), Bar: bar(mean / max(most, 1e-12))})
+		rows = append(rows, horizonView{Label: seconds(h.seconds), Text: look.Number(mean), Bar: bar(mean / max(most, 1e-12))})
 	}
 	return rows
 }
@@ -396,30 +493,9 @@ func horizonRows(horizons []horizon) []horizonView {
 
 func label(verdict stream.Verdict) string { return strings.ReplaceAll(string(verdict), "_", " ") }
 
-func band(e *stream.Expected) string { return short(e.Low) + " to " + short(e.High) }
-
-// short is a number in three digits.
-func short(value float64) string {
-	switch {
-	case value == 0:
-		return "0"
-	case math.Abs(value) < 1e-4:
-		return strconv.FormatFloat(value, 'e', 1, 64)
-	}
-	return strconv.FormatFloat(value, 'g', 3, 64)
-}
+func band(e *stream.Expected) string { return look.Number(e.Low) + " to " + look.Number(e.High) }
 
 func seconds(value float64) string { return strconv.FormatFloat(value, 'g', 4, 64) + " s" }
-
-// clock is seconds as 1:02:03.4, without the hours where there are none.
-func clock(value float64) string {
-	tenths := int64(math.Round(value * 10))
-	h, m, s := tenths/36000, tenths/600%60, float64(tenths%600)/10
-	if h > 0 {
-		return fmt.Sprintf("%d:%02d:%04.1f", h, m, s)
-	}
-	return fmt.Sprintf("%d:%04.1f", m, s)
-}
 
 func plural(n int, what string) string {
 	if n == 1 {

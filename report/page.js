@@ -4,12 +4,7 @@
 	const all = (selector, root) => Array.from((root || document).querySelectorAll(selector));
 	const words = { w: "warming up", c: "continues", b: "breaks", s: "stalls" };
 
-	const clock = (seconds) => {
-		const tenths = Math.round(seconds * 10), h = Math.floor(tenths / 36000), m = Math.floor(tenths / 600) % 60;
-		const s = ((tenths % 600) / 10).toFixed(1);
-		return h ? `${h}:${String(m).padStart(2, "0")}:${s.padStart(4, "0")}` : `${m}:${s.padStart(4, "0")}`;
-	};
-	const number = (value) => value === 0 ? "0" : Number(value.toPrecision(3)).toString();
+	const { number, ratio, odds, often, clock } = look;
 
 	// Tables: a button in every heading, which sorts by data-v where there is one, else by the text.
 	for (const table of all("table.sortable")) {
@@ -20,7 +15,8 @@
 			button.textContent = head.textContent;
 			head.replaceChildren(button);
 			button.addEventListener("click", () => {
-				const up = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+				// Of numbers the largest come first.
+				const up = (head.getAttribute("aria-sort") || (head.classList.contains("n") ? "ascending" : "descending")) === "ascending" ? -1 : 1;
 				heads.forEach((other) => other.removeAttribute("aria-sort"));
 				head.setAttribute("aria-sort", up > 0 ? "ascending" : "descending");
 				const key = (row) => row.cells[column].dataset.v ?? row.cells[column].textContent;
@@ -32,10 +28,36 @@
 		});
 	}
 
+	const controls = document.getElementById("controls");
+	controls.hidden = !controls.querySelector("input");
+	controls.addEventListener("submit", (event) => event.preventDefault());
 	const maps = document.getElementById("maps");
-	if (maps) {
-		maps.closest("label").hidden = false;
-		maps.addEventListener("change", () => document.body.classList.toggle("no-maps", !maps.checked));
+	if (maps) maps.addEventListener("change", () => document.body.classList.toggle("no-maps", !maps.checked));
+
+	// Find: rows, alarms and articles of the videos that are left.
+	const find = document.getElementById("find"), only = document.getElementById("only");
+	if (find) {
+		const rows = all("[data-row]"), articles = all("article.video"), names = articles.map((a) => a.querySelector("h2").textContent.toLowerCase());
+		const alarmed = new Set(all("[data-alarmed]").map((row) => row.dataset.row));
+		const sift = () => {
+			const wanted = find.value.trim().toLowerCase(), left = names.map((name, i) => name.includes(wanted) && (!only.checked || alarmed.has(String(i))));
+			articles.forEach((article, i) => { article.hidden = !left[i]; });
+			for (const row of rows) row.hidden = !left[Number(row.dataset.row)];
+			const count = left.filter(Boolean).length;
+			document.getElementById("found").textContent = count === left.length ? String(count) : `${count} of ${left.length}`;
+			document.getElementById("none").hidden = count > 0;
+		};
+		find.addEventListener("input", sift);
+		only.addEventListener("change", sift);
+		// A link to a video that is not among them brings all of them back.
+		window.addEventListener("hashchange", () => {
+			const aim = document.querySelector(location.hash || "#videos");
+			if (!aim || !aim.closest("[hidden]")) return;
+			find.value = "";
+			only.checked = false;
+			sift();
+			aim.scrollIntoView();
+		});
 	}
 
 	// Every video has one cursor: on its timeline and, of the moment it falls into, among the moments that look alike.
@@ -55,9 +77,13 @@
 	};
 
 	const told = (video, i) => {
-		let text = `${clock(video.t[i])}: energy ${number(video.e[i])}`;
-		if (video.p[i] >= 0) text += `, expected ${number(video.l[i])} to ${number(video.h[i])}, p = ${number(video.p[i])}`;
-		return `${text}: ${words[video.v[i]]}`;
+		const parts = [`energy ${number(video.e[i])}`];
+		if (video.p[i] >= 0) {
+			const times = video.l[i] >= 0 ? ratio(video.e[i], video.x[i]) : "", alarm = video.v[i] === "b" || video.v[i] === "s";
+			if (times) parts.unshift(times);
+			parts.push(`expected ${number(video.l[i])} to ${number(video.h[i])}`, alarm ? `by chance ${often(video.p[i], video.w)}` : odds(video.p[i]));
+		}
+		return `${clock(video.t[i])} ${words[video.v[i]]}: ${parts.join(", ")}`;
 	};
 
 	const choose = (video, i) => {
@@ -107,7 +133,7 @@
 		chart.setAttribute("aria-valuetext", told(video, 0));
 		const length = video.d[video.d.length - 1] || 1;
 		const pick = (event) => {
-			const box = chart.getBoundingClientRect();
+			const box = chart.querySelector(".timeline").getBoundingClientRect();
 			choose(video, nearest(video.t, video.d, length * (event.clientX - box.left) / box.width));
 		};
 		chart.addEventListener("pointerdown", pick);
@@ -141,6 +167,7 @@
 		// Following the link by itself would take the focus away again.
 		event.preventDefault();
 		location.hash = link.hash;
+		if (video.article.hidden) window.dispatchEvent(new HashChangeEvent("hashchange"));
 		video.article.scrollIntoView();
 		video.chart.focus({ preventScroll: true });
 	});

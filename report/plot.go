@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/ensue-video/ensue/internal/look"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -34,7 +35,7 @@ const (
 // The colours of a plot, on white.
 const (
 	inkLine, inkText, inkFaint, inkBand = 0x1f2937, 0x30353d, 0xd8dce2, 0x0f766e
-	inkBreaks, inkStalls                = 0xb93a0b, 0x6d28d9
+	inkBreaks, inkStalls                = 0xb4380a, 0x5b21b6
 )
 
 // spot is a place on a plot.
@@ -74,11 +75,12 @@ func (r *Recorder) WritePlot(w io.Writer, format string) error {
 	default:
 		return fmt.Errorf("writing the plot: no format %q: it is one of %s", format, strings.Join(PlotFormats(), ", "))
 	}
-	title := r.options.Title + ": energy over time, with the expected band"
+	title := r.options.Title + ": energy over time"
 	if left > 0 {
 		title += fmt.Sprintf(" (the first %d of %d videos)", len(videos), len(videos)+left)
 	}
 	c.text(spot{plotLeft, 26}, anchorStart, 1.3*plotFont, inkText, title)
+	drawKey(c)
 	for i, v := range videos {
 		drawPanel(c, v, float64(plotTop+i*panelHeight))
 	}
@@ -86,6 +88,25 @@ func (r *Recorder) WritePlot(w io.Writer, format string) error {
 		return fmt.Errorf("writing the plot: %w", err)
 	}
 	return nil
+}
+
+// drawKey says what the colours and shapes mean, at the right of the title.
+func drawKey(c canvas) {
+	const y = 22.0
+	x := plotWidth - plotRight - 330.0
+	box := func(x, wide, high float64) []spot {
+		return []spot{{x, y - high/2}, {x + wide, y - high/2}, {x + wide, y + high/2}, {x, y + high/2}}
+	}
+	c.line([]spot{{x, y}, {x + 18, y}}, inkLine, 1.5)
+	c.area(box(x+80, 18, 10), inkBand, 0.2)
+	c.area([]spot{{x + 206, y - 5}, {x + 218, y - 5}, {x + 212, y + 4}}, inkBreaks, 1)
+	c.area(box(x+273, 10, 10), inkStalls, 1)
+	for _, word := range []struct {
+		at   float64
+		text string
+	}{{24, "energy"}, {104, "expected band"}, {223, "breaks"}, {288, "stalls"}} {
+		c.text(spot{x + word.at, y + 4}, anchorStart, plotFont-1, inkText, word.text)
+	}
 }
 
 func drawPanel(c canvas, v *video, top float64) {
@@ -100,7 +121,7 @@ func drawPanel(c canvas, v *video, top float64) {
 	x := func(at float64) float64 { return plotLeft + (plotWidth-plotLeft-plotRight)*at/length }
 	for _, tick := range y.ticks(4) {
 		c.line([]spot{{plotLeft, y.at(tick)}, {plotWidth - plotRight, y.at(tick)}}, inkFaint, 1)
-		c.text(spot{plotLeft - 6, y.at(tick) + 4}, anchorEnd, plotFont-1, inkText, short(tick))
+		c.text(spot{plotLeft - 6, y.at(tick) + 4}, anchorEnd, plotFont-1, inkText, look.Plain(tick, 3))
 	}
 	for _, tick := range timeTicks(length, 10) {
 		c.line([]spot{{x(tick), y.bottom}, {x(tick), y.bottom + 4}}, inkText, 1)
@@ -141,6 +162,10 @@ func drawMarks(c canvas, line *timeline, x func(float64) float64, y scale) {
 func verdicts(v *video) string {
 	breaks, stalls := count(v.alarms, stream.Breaks), count(v.alarms, stream.Stalls)
 	switch {
+	case stalls == 0 && breaks > 0:
+		return plural(breaks, "break")
+	case breaks == 0 && stalls > 0:
+		return plural(stalls, "stall")
 	case breaks+stalls > 0:
 		return plural(breaks, "break") + ", " + plural(stalls, "stall")
 	case worstOf(&v.line) == nil:

@@ -98,9 +98,9 @@ type video struct {
 
 // alarm is a window that broke or stalled.
 type alarm struct {
-	start, energy, p float64
-	verdict          stream.Verdict
-	expected         *stream.Expected
+	start, end, energy, p float64
+	verdict               stream.Verdict
+	expected              *stream.Expected
 }
 
 // horizon is the mean energy at a distance.
@@ -241,7 +241,7 @@ func (r *Recorder) book(v *video, result *stream.Result) {
 			continue
 		}
 		if len(v.alarms) < r.options.Limits.Alarms {
-			v.alarms = append(v.alarms, alarm{w.start, w.energy, *w.p, w.verdict, result.Expected})
+			v.alarms = append(v.alarms, alarm{w.start, w.end, w.energy, *w.p, w.verdict, result.Expected})
 		} else {
 			r.leftAlarms++
 		}

@@ -118,7 +118,24 @@ setup_kafka() {
 	say "no JDK or no Maven: the tests on a real Apache Kafka will be skipped; they need ${kafka[*]}"
 }
 
+# What checks pages for those who use them otherwise; only tests load it.
+axe_version=4.11.0
+
+setup_axe() {
+	local folder=.cache/axe-core
+	if [ -e "$folder/axe.min.js" ] || ! command -v npm >/dev/null; then
+		return 0
+	fi
+	mkdir -p "$folder"
+	if (cd "$folder" && npm pack --silent "axe-core@$axe_version" >/dev/null 2>&1 && tar -xzf "axe-core-$axe_version.tgz" --strip-components 1 package/axe.min.js); then
+		rm -f "$folder"/*.tgz
+	else
+		say "no axe-core: the tests of what screen readers find will be skipped"
+	fi
+}
+
 setup_chromium() {
+	setup_axe
 	if command -v chromium >/dev/null || command -v google-chrome >/dev/null; then
 		return
 	fi

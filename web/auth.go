@@ -61,7 +61,7 @@ func hostOf(address string) string {
 // open tells whether a path is for everybody: what the page that asks for the token is made of, and routes that were added so.
 func (s *Server) open(path string) bool {
 	switch path {
-	case "/login", "/assets/page.css", "/assets/icon.svg", "/favicon.ico":
+	case "/login", "/assets/look.css", "/assets/page.css", "/assets/icon.svg", "/favicon.ico":
 		return true
 	}
 	return s.free[path]

@@ -105,6 +105,29 @@ func TestThePageAnswersClicksAndKeys(t *testing.T) {
 	p.Until("document.querySelectorAll('#alarm-list li.acknowledged').length === 1 && " +
 		"document.querySelectorAll('#alarm-list li').length === 3")
 
+	// All that are left at once; what can be taken back is told so.
+	p.Do(chromedp.Click("#ack-all"))
+	p.Until("document.getElementById('ack-all').hidden && document.querySelectorAll('#alarm-list li.acknowledged').length === 3")
+	require.Equal(t, "Take back", browser.Eval[string](p, "document.querySelector('#alarm-list .ack').textContent"))
+
+	// Alarms are told in words.
+	require.Regexp(t, `^6\.7× the expected; by chance once in 28 h$`, browser.Eval[string](p, "document.querySelector('#alarm-list .what').textContent"))
+
+	// By state, and as a wall.
+	choose := func(id, value string) {
+		p.Do(chromedp.SetValue("#"+id, value), chromedp.Evaluate("document.getElementById('"+id+"').dispatchEvent(new Event('change'))", nil))
+	}
+	choose("state", "warming")
+	p.Until("document.querySelectorAll('.card:not([hidden])').length === 0 && !document.getElementById('none').hidden")
+	choose("state", "judged")
+	p.Until("document.querySelectorAll('.card:not([hidden])').length === 12 && document.getElementById('none').hidden")
+	choose("state", "all")
+	p.Do(chromedp.Click("#wall"))
+	p.Until("document.querySelector('.cards.wall .card').clientWidth < 160")
+	p.Screenshot("live-wall", false)
+	p.Do(chromedp.Click("#wall"))
+	p.Until("document.querySelector('.cards.wall') === null")
+
 	// Search.
 	p.Do(chromedp.SendKeys("#find", "camera 1"))
 	p.Until("document.querySelectorAll('.card:not([hidden])').length === 2") // camera 10 and 11
@@ -126,15 +149,96 @@ func TestThePageAnswersClicksAndKeys(t *testing.T) {
 	requireQuiet(t, p, s)
 }
 
+// Alarms that nobody has acknowledged come first.
+func TestAlarmsComeFirst(t *testing.T) {
+	s := serving(t, Config{Address: "127.0.0.1:0"})
+	for _, name := range []string{"a", "b", "c"} {
+		feed(s, name, 0, stream.Continues)
+	}
+	p := browser.Start(t).Open(s.URL(), browser.Looks()[2])
+	first := "document.querySelector('.card .name')?.textContent === %q"
+	p.Until(fmt.Sprintf(first, "a"))
+	feed(s, "c", 1, stream.Breaks)
+	p.Until(fmt.Sprintf(first, "c"))
+	p.Do(chromedp.Click("#alarm-list .ack"))
+	feed(s, "b", 1, stream.Breaks)
+	p.Until(fmt.Sprintf(first, "b"))
+	requireQuiet(t, p, s)
+}
+
+// serveAt serves at the address until the returned function is called.
+func serveAt(t *testing.T, address, version string) (*Server, func()) {
+	t.Helper()
+	s, err := New(Config{Address: address}, About{Name: "lobby", Version: version}, nil)
+	require.NoError(t, err)
+	require.NoError(t, s.Listen(t.Context()))
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx) }()
+	once := sync.OnceFunc(func() {
+		stop()
+		require.NoError(t, <-ended)
+	})
+	t.Cleanup(once)
+	return s, once
+}
+
+func TestThePageSaysThatItsServerIsGoneAndFindsItAgain(t *testing.T) {
+	s, stop := serveAt(t, "127.0.0.1:0", "1")
+	feed(s, "before", 0, stream.Continues)
+	p := browser.Start(t).Open(s.URL(), browser.Looks()[2])
+	p.Until("document.querySelectorAll('.card').length === 1 && document.getElementById('link').textContent === 'live'")
+	require.True(t, browser.Eval[bool](p, "document.getElementById('lost').hidden"))
+	stop()
+	p.Until("!document.getElementById('lost').hidden && document.getElementById('lost').textContent.startsWith('Connection lost')")
+	require.Equal(t, "alert", browser.Eval[string](p, "document.getElementById('lost').getAttribute('role')"))
+	p.Screenshot("live-lost", false)
+
+	again, _ := serveAt(t, strings.TrimSuffix(strings.TrimPrefix(s.URL(), "http://"), "/"), "1")
+	feed(again, "after", 0, stream.Continues)
+	p.Until("document.getElementById('lost').hidden && document.querySelector('.card .name')?.textContent === 'after'")
+	require.Equal(t, 1, browser.Eval[int](p, "document.querySelectorAll('.card').length"), "what the old server knew is gone")
+}
+
+func TestThePageIsUsableWithoutAMouseAndByScreenReaders(t *testing.T) {
+	axe := browser.Axe(t)
+	chromium := browser.Start(t)
+	s := serving(t, Config{Address: "127.0.0.1:0"})
+	wall(t, s, 6)
+	for _, look := range browser.Looks() {
+		p := chromium.Open(s.URL(), look)
+		p.Until("document.querySelectorAll('#alarm-list li').length > 0 && document.querySelector('.card img:not([hidden])') !== null")
+		require.Empty(t, p.Minds(axe), look.Name)
+		p.Do(chromedp.Click("#alarm-list .name"))
+		p.Until("document.getElementById('detail').open")
+		require.Empty(t, p.Minds(axe), look.Name)
+		require.True(t, browser.Eval[bool](p, "document.getElementById('detail').contains(document.activeElement)"))
+	}
+	// From the top, Tab goes where a reader goes: the way past, the key, the streams' controls, the streams. Each shows that it has the focus.
+	p := chromium.Open(s.URL(), browser.Looks()[2])
+	p.Until("document.querySelectorAll('.card').length === 6")
+	var order []string
+	for range 8 {
+		p.Do(chromedp.KeyEvent(kb.Tab))
+		order = append(order, browser.Eval[string](p, "document.activeElement.id || document.activeElement.className || document.activeElement.localName"))
+		require.Equal(t, "solid 3px", browser.Eval[string](p, "(() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle + ' ' + s.outlineWidth; })()"), order)
+	}
+	require.Equal(t, []string{"skip", "summary", "find", "state", "order", "wall", "maps", "name"}, order)
+	requireQuiet(t, p, s)
+}
+
 func TestTheTokenPageInABrowser(t *testing.T) {
 	s := serving(t, Config{Address: "127.0.0.1:0", Token: token})
 	feed(s, "a", 0, stream.Continues)
 	p := browser.Start(t).Open(s.URL(), browser.Looks()[1])
 	p.Until("document.getElementById('token') !== null")
 	p.Screenshot("live-token", false)
+	p.Do(chromedp.SendKeys("#token", "not the right one"), chromedp.KeyEvent(kb.Enter))
+	p.Do(chromedp.WaitVisible(".wrong"))
 	p.Do(chromedp.SendKeys("#token", token), chromedp.KeyEvent(kb.Enter))
 	p.Do(chromedp.WaitVisible(".card")) // it waits across the change of page
-	requireQuiet(t, p, s)
+	require.Len(t, p.Problems(), 1, "Chromium notes that the wrong token was refused")
+	require.Contains(t, p.Problems()[0], "401")
 }
 
 var wallFor = flag.Duration("wall", 0, "how long TestAHundredStreams looks at a hundred live streams (make live); 0: it is skipped")
@@ -151,6 +255,7 @@ func TestAHundredStreams(t *testing.T) {
 	alone := share(func() { time.Sleep(10 * time.Second) })
 	p := chromium.Open(s.URL(), browser.Looks()[2])
 	p.Until("document.querySelectorAll('.card').length === 100")
+	p.Do(chromedp.Click("#wall")) // as many of them in sight as there can be
 	begin := time.Now()
 	var heaps, residents []float64
 	watched := share(func() {
@@ -163,6 +268,8 @@ func TestAHundredStreams(t *testing.T) {
 	p.Screenshot("live-hundred", false)
 	t.Logf("%s: server %.2f %% of a processor without a page, %.2f %% with one; heap MB %.1f; all of Chromium MiB %.0f",
 		*wallFor, 100*alone, 100*watched, heaps, residents)
+	seen := browser.Eval[int](p, "Array.from(document.querySelectorAll('.card')).filter((c) => c.stream.visible).length")
+	t.Logf("%d of 100 in sight at once", seen)
 	third := len(residents) / 3
 	require.Less(t, mean(residents[len(residents)-third:]), 1.15*mean(residents[third:2*third]), "the browser's memory grows")
 	require.Less(t, watched, 0.5)

@@ -4,10 +4,13 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"path"
 	"strconv"
 	"time"
+
+	"github.com/ensue-video/ensue/internal/look"
 )
 
 //go:embed assets
@@ -33,9 +36,24 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("DELETE /api/alarms/{id}/acknowledge", func(w http.ResponseWriter, r *http.Request) { s.acknowledge(w, r, false) })
 }
 
+// asset is an embedded file: one of the page's own, or of those that the report has as well.
+func asset(name string) ([]byte, error) {
+	switch name {
+	case "look.css":
+		return []byte(look.CSS), nil
+	case "look.js":
+		return []byte(look.JS), nil
+	}
+	data, err := assets.ReadFile(path.Join("assets", path.Base("/"+name)))
+	if err != nil {
+		return nil, fmt.Errorf("reading an embedded file: %w", err)
+	}
+	return data, nil
+}
+
 // file answers with one of the embedded files. Browsers ask again each time, and are told when nothing has changed.
 func (s *Server) file(w http.ResponseWriter, r *http.Request, name string, status int) {
-	data, err := assets.ReadFile(path.Join("assets", path.Base("/"+name)))
+	data, err := asset(name)
 	kind, ok := kinds[path.Ext(name)]
 	if err != nil || !ok {
 		http.NotFound(w, r)

@@ -38,6 +38,7 @@ type Server struct {
 	wrong chan struct{}
 
 	listener net.Listener
+	bound    chan struct{}
 }
 
 // New makes a server; it fails with what Config.Validate says.
@@ -51,7 +52,7 @@ func New(config Config, about About, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{
 		config: config, about: about, log: log, state: newState(), frames: newFrames(about.Decode, log), clients: newClients(),
-		mux: http.NewServeMux(), free: map[string]bool{}, wrong: make(chan struct{}, wrongAtOnce),
+		mux: http.NewServeMux(), free: map[string]bool{}, wrong: make(chan struct{}, wrongAtOnce), bound: make(chan struct{}),
 	}
 	s.routes()
 	return s, nil
@@ -72,11 +73,15 @@ func (s *Server) Listen(ctx context.Context) error {
 		return stream.FailTransient(stage, CodeListen, "serve.address: listening on %s: %w", s.config.Address, err)
 	}
 	s.listener = listener
+	close(s.bound)
 	s.log.Info("live page", "address", s.URL())
 	return nil
 }
 
-// URL is where the page is, once Listen has been called.
+// Bound is closed once Listen has bound the address.
+func (s *Server) Bound() <-chan struct{} { return s.bound }
+
+// URL is where the page is, once Bound is closed.
 func (s *Server) URL() string {
 	host, _, _ := net.SplitHostPort(s.config.Address)
 	_, port, _ := net.SplitHostPort(s.listener.Addr().String())
@@ -134,14 +139,14 @@ func (s *Server) Scored(segment *stream.Segment, clip *stream.Clip, result *stre
 	if clip == nil || result == nil || clip.T == 0 || segment.ContextOnly {
 		return
 	}
-	usual, id := s.state.observe(result)
+	usual, id, pictured := s.state.observe(result)
 	if s.frames.wants(id, time.Now()) {
 		heat := picture.HeatAt(result, picture.Last(result, clip).Step, usual)
 		if frame := s.frames.show(id, picture.FrameOf(clip, clip.T-1, frameSide), heat); frame > 0 {
 			s.state.shows(result.Stream, frame)
 		}
 	}
-	if result.Verdict == stream.Breaks || result.Verdict == stream.Stalls {
+	if !pictured && (result.Verdict == stream.Breaks || result.Verdict == stream.Stalls) {
 		s.frames.hand(segment, clip, result, usual)
 	}
 }

@@ -258,6 +258,39 @@ func TestAlarmsHaveAPicture(t *testing.T) {
 	}, 10*time.Second, 20*time.Millisecond)
 }
 
+func TestAnAlarmThatGoesOnIsOneAlarm(t *testing.T) {
+	s := newState()
+	now := time.Now()
+	say := func(i int, verdict stream.Verdict, p float64) {
+		result := scored("a", i, verdict)
+		*result.PValue = p
+		s.result(&stream.Segment{Stream: "a"}, result, now)
+	}
+	say(0, stream.Continues, .4)
+	say(1, stream.Stalls, 1e-4)
+	require.True(t, s.acknowledge(s.alarms[0].ID, true, now))
+	s.pictured("a-1", []byte{1})
+	say(2, stream.Stalls, 1e-9)
+	say(3, stream.Stalls, 1e-5)
+	s.pictured("a-2", []byte{2})
+	require.Len(t, s.alarms, 1)
+	a := s.alarms[0]
+	require.Equal(t, 3, a.Results)
+	require.Equal(t, 3*time.Second, a.Until.Sub(a.Time))
+	require.InDelta(t, 1e-9, float64(a.P), 1e-15, "the most surprising one's numbers")
+	require.Equal(t, []byte{1}, s.picture(a.ID), "the picture is of its beginning")
+	require.NotNil(t, a.Acknowledged, "what is known to go on is no news")
+	require.Len(t, s.changes(now).Alarms, 1, "it is told once")
+	_, _, pictured := s.observe(scored("a", 4, stream.Stalls))
+	require.True(t, pictured, "no more pictures are needed")
+
+	say(5, stream.Breaks, 1e-6)
+	say(6, stream.Continues, .5)
+	say(7, stream.Breaks, 1e-6)
+	require.Len(t, s.alarms, 3, "another verdict is another alarm, and so is one that comes again")
+	require.Equal(t, []int{3, 1, 1}, []int{s.alarms[0].Results, s.alarms[1].Results, s.alarms[2].Results})
+}
+
 // events reads updates from the server until f returns true.
 func events(t *testing.T, s *Server, f func(update map[string]any) bool) {
 	t.Helper()
@@ -370,7 +403,7 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 	require.Len(t, s.alarms, maxAlarms)
 	require.Len(t, s.dead, maxDead)
 	require.LessOrEqual(t, len(s.dead[0].Message), maxText+4)
-	require.LessOrEqual(t, len(s.pictures), maxJobs)
+	require.LessOrEqual(t, len(s.early), maxJobs)
 	changes := s.changes(now)
 	require.Len(t, changes.Gone, 50)
 	require.LessOrEqual(t, len(changes.Alarms), maxAlarms)

@@ -32,8 +32,9 @@ func (n number) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, float64(n), 'g', 4, 64), nil
 }
 
-// point is a window: start, energy, the expected band, p (below 0: not judged), and the first letter of its verdict as a number.
-type point [6]number
+// point is a window: start, energy, the expected band, p (below 0: not judged), the number that stands for its verdict, and the expected
+// energy.
+type point [7]number
 
 // Stream is what is told of a stream. Its JSON is what the page reads.
 type Stream struct {
@@ -41,8 +42,10 @@ type Stream struct {
 	Name string `json:"name"`
 	// Points are all there are in a snapshot, and the new ones in an update; Total is how many there have ever been, so that one that is
 	// told twice is drawn once.
-	Points  []point        `json:"points,omitempty"`
-	Total   int64          `json:"total"`
+	Points []point `json:"points,omitempty"`
+	Total  int64   `json:"total"`
+	// Window is how long a window is, in seconds.
+	Window  number         `json:"window"`
 	Verdict stream.Verdict `json:"verdict"`
 	Reason  stream.Reason  `json:"reason,omitempty"`
 	// Time is the end of what was seen last, Seen when it came out of the pipeline.
@@ -62,19 +65,27 @@ type known struct {
 	// fresh is how many of the last points no client has been told.
 	fresh   int
 	changed bool
+	// ongoing is the alarm that the last result was part of; nil where it was none.
+	ongoing *Alarm
 }
 
-// Alarm is a break or a stall.
+// Alarm is a break or a stall: of one result, or of several that follow each other with the same verdict.
 type Alarm struct {
 	ID      int64          `json:"id"`
 	Stream  string         `json:"stream"`
 	Verdict stream.Verdict `json:"verdict"`
-	Time    time.Time      `json:"time"`
-	Start   number         `json:"start"`
-	Energy  number         `json:"energy"`
-	P       number         `json:"p"`
-	Low     number         `json:"low"`
-	High    number         `json:"high"`
+	// Time is where it began, Until where the last of its results ends, Start the first one's window since the stream began.
+	Time    time.Time `json:"time"`
+	Until   time.Time `json:"until"`
+	Start   number    `json:"start"`
+	Results int       `json:"results"`
+	// Energy, P and the expected are those of the most surprising window, Window is how long one is.
+	Energy   number `json:"energy"`
+	P        number `json:"p"`
+	Low      number `json:"low"`
+	High     number `json:"high"`
+	Expected number `json:"expected"`
+	Window   number `json:"window"`
 	// Picture says that one can be fetched.
 	Picture      bool       `json:"picture"`
 	Acknowledged *time.Time `json:"acknowledged,omitempty"`
@@ -147,11 +158,17 @@ type state struct {
 	gone      []int
 	newAlarms []*Alarm
 	newDead   []*Dead
-	// pictures waits for alarms whose results are not written yet.
-	pictures map[string][]byte
+	// early are pictures of alarms whose results are not written yet, the newest of them.
+	early []early
 }
 
-func newState() *state { return &state{streams: map[string]*known{}, pictures: map[string][]byte{}} }
+// early is a picture that came before its alarm.
+type early struct {
+	result string
+	jpeg   []byte
+}
+
+func newState() *state { return &state{streams: map[string]*known{}} }
 
 // of is the stream; the lock is held.
 func (s *state) of(name string) *known {
@@ -183,14 +200,15 @@ func (s *state) forget() {
 	}
 }
 
-// observe adds to what is usual in the stream's maps and returns what was usual before.
-func (s *state) observe(result *stream.Result) (usual float64, id int) {
+// observe adds to what is usual in the stream's maps and returns what was usual before; and whether an alarm that goes on with this result
+// has its picture already.
+func (s *state) observe(result *stream.Result) (usual float64, id int, pictured bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := s.of(result.Stream)
 	usual = k.usual.Level()
 	k.usual.Observe(result)
-	return usual, k.ID
+	return usual, k.ID, k.ongoing != nil && k.ongoing.Verdict == result.Verdict && k.ongoing.jpeg != nil
 }
 
 // shows says that another frame of the stream can be fetched.
@@ -210,6 +228,7 @@ func (s *state) result(segment *stream.Segment, result *stream.Result, now time.
 	if !segment.Received.IsZero() {
 		k.Delay = number(now.Sub(segment.Received).Seconds())
 	}
+	k.Window = number(windowOf(result))
 	for _, w := range result.Windows {
 		k.Points = append(k.Points, pointOf(w, result))
 		k.fresh++
@@ -221,8 +240,18 @@ func (s *state) result(segment *stream.Segment, result *stream.Result, now time.
 	k.fresh = min(k.fresh, len(k.Points))
 	if result.Verdict == stream.Breaks || result.Verdict == stream.Stalls {
 		k.Alarms++
-		s.alarm(result)
+		k.ongoing = s.alarm(k.ongoing, result)
+	} else {
+		k.ongoing = nil
 	}
+}
+
+// windowOf is how long a window is, in seconds.
+func windowOf(result *stream.Result) float64 {
+	if len(result.Horizons) == 0 {
+		return 1
+	}
+	return result.Horizons[0].Seconds
 }
 
 // The numbers that stand for verdicts in points.
@@ -234,11 +263,12 @@ const (
 )
 
 func pointOf(w stream.Window, result *stream.Result) point {
-	p := point{number(w.Start), number(w.Energy), 0, 0, -1, pointWarming}
+	p := point{number(w.Start), number(w.Energy), 0, 0, -1, pointWarming, 0}
 	if w.PValue == nil || result.Expected == nil {
 		return p
 	}
 	p[2], p[3], p[4], p[5] = number(result.Expected.Low), number(result.Expected.High), number(*w.PValue), pointContinues
+	p[6] = number(result.Expected.Median)
 	if result.PValue != nil && *w.PValue == *result.PValue { // the result has the verdict of its most surprising window
 		switch result.Verdict {
 		case stream.Breaks:
@@ -251,10 +281,41 @@ func pointOf(w stream.Window, result *stream.Result) point {
 	return p
 }
 
-// alarm lists an alarm; the lock is held.
-func (s *state) alarm(result *stream.Result) {
+// alarm lists an alarm, or adds the result to the one that goes on; the lock is held.
+func (s *state) alarm(ongoing *Alarm, result *stream.Result) *Alarm {
+	next := alarmOf(result)
+	if jpeg := s.claim(result.ID); jpeg != nil {
+		next.jpeg, next.Picture = jpeg, true
+	}
+	if ongoing != nil && ongoing.Verdict == next.Verdict && s.find(ongoing.ID) == ongoing {
+		ongoing.join(next)
+		s.tell(ongoing)
+		return ongoing
+	}
 	s.count++
-	a := &Alarm{ID: s.count, Stream: result.Stream, Verdict: result.Verdict, Time: result.Y.Start, result: result.ID, P: -1}
+	next.ID = s.count
+	s.alarms = append(s.alarms, next)
+	if len(s.alarms) > maxAlarms {
+		s.alarms[0] = nil
+		s.alarms = s.alarms[1:]
+	}
+	s.tell(next)
+	return next
+}
+
+// tell has clients told of an alarm once more.
+func (s *state) tell(a *Alarm) {
+	if !slices.Contains(s.newAlarms, a) {
+		s.newAlarms = bounded(append(s.newAlarms, a), maxAlarms)
+	}
+}
+
+// alarmOf is the alarm of one result: of its most surprising window.
+func alarmOf(result *stream.Result) *Alarm {
+	a := &Alarm{
+		Stream: result.Stream, Verdict: result.Verdict, Time: result.Y.Start, Until: result.Y.End, Results: 1, result: result.ID, P: -1,
+		Window: number(windowOf(result)),
+	}
 	for i, w := range result.Windows {
 		if i == 0 || w.PValue != nil && number(*w.PValue) < a.P {
 			a.Start, a.Energy = number(w.Start), number(w.Energy)
@@ -265,18 +326,20 @@ func (s *state) alarm(result *stream.Result) {
 		}
 	}
 	if result.Expected != nil {
-		a.Low, a.High = number(result.Expected.Low), number(result.Expected.High)
+		a.Low, a.High, a.Expected = number(result.Expected.Low), number(result.Expected.High), number(result.Expected.Median)
 	}
-	if jpeg := s.pictures[result.ID]; jpeg != nil {
-		a.jpeg, a.Picture = jpeg, true
-		delete(s.pictures, result.ID)
+	return a
+}
+
+// join adds what came next: it goes on until then, and its numbers are those of its most surprising window.
+func (a *Alarm) join(next *Alarm) {
+	a.Until, a.Results = next.Until, a.Results+1
+	if next.P >= 0 && (a.P < 0 || next.P < a.P) {
+		a.P, a.Energy, a.Low, a.High, a.Expected = next.P, next.Energy, next.Low, next.High, next.Expected
 	}
-	s.alarms = append(s.alarms, a)
-	if len(s.alarms) > maxAlarms {
-		s.alarms[0] = nil
-		s.alarms = s.alarms[1:]
+	if a.jpeg == nil {
+		a.result, a.jpeg, a.Picture = next.result, next.jpeg, next.Picture
 	}
-	s.newAlarms = bounded(append(s.newAlarms, a), maxAlarms)
 }
 
 // failure lists a dead letter.
@@ -318,13 +381,22 @@ func (s *state) pictured(result string, jpeg []byte) {
 	for _, a := range s.alarms {
 		if a.result == result {
 			a.jpeg, a.Picture = jpeg, true
-			s.newAlarms = bounded(append(s.newAlarms, a), maxAlarms)
+			s.tell(a)
 			return
 		}
 	}
-	if len(s.pictures) < maxJobs { // results that are never written must not fill the memory
-		s.pictures[result] = jpeg
+	s.early = bounded(append(s.early, early{result, jpeg}), maxJobs) // results that are never written must not fill the memory
+}
+
+// claim takes the picture that came before the alarm of the result; nil where none did. The lock is held.
+func (s *state) claim(result string) []byte {
+	at := slices.IndexFunc(s.early, func(e early) bool { return e.result == result })
+	if at < 0 {
+		return nil
 	}
+	jpeg := s.early[at].jpeg
+	s.early = slices.Delete(s.early, at, at+1)
+	return jpeg
 }
 
 // picture is that of an alarm; nil where there is none.
@@ -357,7 +429,7 @@ func (s *state) acknowledge(id int64, seen bool, now time.Time) bool {
 	if seen {
 		a.Acknowledged = &now
 	}
-	s.newAlarms = bounded(append(s.newAlarms, a), maxAlarms)
+	s.tell(a)
 	return true
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -28,6 +29,9 @@ type Browser struct {
 
 // The names Chromium has on Debian, Fedora and where Google packs it.
 var programs = []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "headless-shell"}
+
+// keptBytes is how much of what a page fetches Chromium keeps for those who watch it.
+const keptBytes = 64 << 10
 
 // patience is how long one step in a page may take on a busy machine.
 const patience = 90 * time.Second
@@ -120,7 +124,8 @@ func (b *Browser) Open(address string, look Look) *Page {
 		scale = 2
 	}
 	p.Do(
-		network.Enable(), log.Enable(), runtime.Enable(),
+		// The bodies of answers are not kept for us: that would be counted as the page's memory.
+		network.Enable().WithMaxTotalBufferSize(keptBytes).WithMaxResourceBufferSize(keptBytes), log.Enable(), runtime.Enable(),
 		emulation.SetDeviceMetricsOverride(int64(look.Width), int64(look.Height), scale, look.Touch),
 		emulation.SetTouchEmulationEnabled(look.Touch),
 		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
@@ -233,8 +238,44 @@ func (p *Page) Screenshot(name string, whole bool) string {
 	return path
 }
 
+// Picture writes what is seen of the page to a file, as WebP: small enough for a document.
+func (p *Page) Picture(path string) {
+	p.tb.Helper()
+	const quality = 82
+	var data []byte
+	p.Do(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+		data, err = page.CaptureScreenshot().WithFormat(page.CaptureScreenshotFormatWebp).WithQuality(quality).Do(ctx)
+		return err //nolint:wrapcheck // Do says what failed
+	}))
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		p.tb.Fatalf("keeping a picture: %v", err)
+	}
+}
+
 // Overflow is how many pixels the page is wider than its window: on a phone it should be none.
 func (p *Page) Overflow() int {
 	p.tb.Helper()
 	return Eval[int](p, "document.documentElement.scrollWidth - document.documentElement.clientWidth")
+}
+
+// Axe is the text of axe-core, which knows what keeps people from using a page; it skips the test with a message where that is not at hand.
+func Axe(tb testing.TB) string {
+	tb.Helper()
+	path := os.Getenv("ENSUE_AXE")
+	if path == "" {
+		path = fixture.Repository(".cache", "axe-core", "axe.min.js")
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		tb.Skipf("needs axe-core: fetch it (scripts/setup.sh chromium, with npm), or name its axe.min.js with ENSUE_AXE: %v", err)
+	}
+	return string(text)
+}
+
+// Minds is what axe-core says against the page: rule, impact and places. What it cannot decide is left out.
+func (p *Page) Minds(axe string) []string {
+	p.tb.Helper()
+	p.Do(chromedp.Evaluate(axe+"; undefined", nil))
+	return Eval[[]string](p, `axe.run(document, {resultTypes: ["violations"]}).then((r) => r.violations.map((v) =>
+		`+"`${v.impact} ${v.id}: ${v.nodes.map((n) => n.target.join(' ')).join(', ')}`"+`))`)
 }
