@@ -31,7 +31,7 @@ RESULTS_VIDEO ?= ../shared/video
 MODELS ?=
 SEEDS ?=
 
-.PHONY: help setup build demo live test test-unit test-race test-mats test-kafka lint format generate bench bench-decode bench-pipeline bench-pytorch bench-streams bench-large chaos test-chaos soak fuzz results train-default clean
+.PHONY: help setup build demo live pictures test test-unit test-race test-mats test-kafka lint format generate bench bench-decode bench-pipeline bench-pytorch bench-streams bench-large chaos test-chaos soak fuzz results train-default clean
 
 help: ## List every target.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ test-chaos: build ## Two minutes of chaos on the embedded broker, and where ther
 
 live: ## What the live page costs with a hundred streams (needs Chromium); WALL=10m for longer.
 	go test -count 1 -timeout 30m -run AHundredStreams -v ./web -wall $(or $(WALL),1m)
+
+pictures: ## Make the pictures of docs/ anew, from the demo (needs Chromium).
+	go test -count 1 -run Pictures ./demo -update
 
 lint: setup $(GOLANGCI) ## Check style, architecture and formatting, and that go.mod is tidy.
 	$(GOLANGCI) run ./...

@@ -21,6 +21,7 @@ import (
 	"github.com/ensue-video/ensue/sink"
 	"github.com/ensue-video/ensue/stream"
 	"github.com/ensue-video/ensue/tail"
+	"github.com/ensue-video/ensue/web"
 )
 
 // Options say how a demo runs.
@@ -32,6 +33,15 @@ type Options struct {
 	Log   *slog.Logger
 	// OnResult sees every result as it comes back from the broker; it may be nil.
 	OnResult func(*stream.Result) error
+	// Serve is the address of a live page; with one the demo goes on until its context ends. Empty: there is none.
+	Serve string
+	// Version is the program's, for the page.
+	Version string
+	// OnPage is told where the page is, OnFound the summary, before the page is left standing. They may be nil.
+	OnPage  func(address string)
+	OnFound func(*Summary) error
+	// Watch makes who watches the pipeline, once its definition is known; it may be nil.
+	Watch func(*pipelines.Definition) pipelines.Observer
 }
 
 // The partitions of the demo's topics, how long a segment is, and how much longer than the streams the demo may take.
@@ -50,10 +60,9 @@ type run struct {
 	summary *Summary
 }
 
-// Run runs the demo to its end: every result of every published segment has come back.
+// Run runs the demo to its end: every result of every published segment has come back. With a live page it waits then until ctx ends, which
+// is no failure, whenever it is.
 func Run(ctx context.Context, options Options) (*Summary, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the demo did not end by itself"))
-	defer cancel()
 	d := &run{options: options}
 	if d.options.Log == nil {
 		d.options.Log = slog.New(slog.DiscardHandler)
@@ -63,9 +72,11 @@ func Run(ctx context.Context, options Options) (*Summary, error) {
 	}
 	defer d.broker.Close()
 	if err := d.work(ctx); err != nil {
+		if options.Serve != "" && ctx.Err() != nil {
+			return d.summary, nil
+		}
 		return nil, err
 	}
-	d.summary.judge(d.streams)
 	return d.summary, nil
 }
 
@@ -110,6 +121,9 @@ func (d *run) define(ctx context.Context, text []byte) error {
 		return fmt.Errorf("the stock definition demo: %v", findings)
 	}
 	d.def = def
+	if d.options.Serve != "" {
+		def.Serve = &web.Config{Address: d.options.Serve}
+	}
 	def.Sink.JSONL = &sink.JSONLConfig{Path: filepath.Join(d.options.Folder, "results.jsonl")}
 	if err := os.Remove(def.Sink.JSONL.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing the results of an earlier demo: %w", err)
@@ -124,29 +138,78 @@ func (d *run) define(ctx context.Context, text []byte) error {
 	return nil
 }
 
-// work runs pipeline, publishers and reader side by side, until every result is back.
+// engine makes the pipeline, and has it watched.
+func (d *run) engine() (*pipelines.Engine, error) {
+	options := []pipelines.Option{pipelines.WithLogger(d.options.Log), pipelines.WithVersion(d.options.Version)}
+	if d.options.Watch != nil {
+		options = append(options, pipelines.WithObserver(d.options.Watch(d.def)))
+	}
+	return pipelines.New(d.def, options...)
+}
+
+// work runs pipeline, publishers and reader side by side, until every result is back, and with a live page until ctx ends.
 func (d *run) work(ctx context.Context) error {
-	engine, err := pipelines.New(d.def, pipelines.WithLogger(d.options.Log))
+	engine, err := d.engine()
 	if err != nil {
 		return err
 	}
 	running, drain := context.WithCancel(ctx)
 	defer drain()
 	group, ctx := errgroup.WithContext(ctx)
+	showing, cancel := context.WithTimeoutCause(ctx, patience, errors.New("the demo did not end by itself"))
+	defer cancel()
 	back := newTally()
 	group.Go(func() error { return engine.Run(running) })
+	group.Go(func() error { d.sayPage(ctx, engine); return nil })
 	group.Go(func() error {
-		count, err := d.publish(ctx)
+		count, err := d.publish(showing)
 		back.want(count)
 		return err
 	})
 	group.Go(func() error {
 		defer drain()
-		return d.read(ctx, back)
+		if err := d.read(showing, back); err != nil {
+			return err
+		}
+		return d.stay(ctx, engine)
 	})
-	err = group.Wait()
-	d.summary.Model, d.summary.Dead = engine.Model(), engine.Counts().Codes()
+	if err = group.Wait(); err == nil && d.options.Serve == "" {
+		d.found(engine)
+	}
 	return err
+}
+
+// sayPage tells where the live page is, once it is there.
+func (d *run) sayPage(ctx context.Context, engine *pipelines.Engine) {
+	if engine.Page() == nil || d.options.OnPage == nil {
+		return
+	}
+	select {
+	case <-engine.Page().Bound():
+		d.options.OnPage(engine.Page().URL())
+	case <-ctx.Done():
+	}
+}
+
+// stay leaves the live page standing until ctx ends, where there is one.
+func (d *run) stay(ctx context.Context, engine *pipelines.Engine) error {
+	if d.options.Serve == "" {
+		return nil
+	}
+	d.found(engine)
+	if d.options.OnFound != nil {
+		if err := d.options.OnFound(d.summary); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// found completes the summary.
+func (d *run) found(engine *pipelines.Engine) {
+	d.summary.Model, d.summary.Dead = engine.Model(), engine.Counts().Codes()
+	d.summary.judge(d.streams)
 }
 
 // publish sends the sample streams, all at once, and one record that is no video; it returns how many segments were sent.

@@ -13,9 +13,11 @@ type Summary struct {
 	Model   string   `json:"model"`
 	Brokers []string `json:"brokers"`
 	// Definition and Results are the files that were left.
-	Definition string   `json:"definition_file"`
-	Results    string   `json:"results_file"`
-	Streams    []*Found `json:"streams"`
+	Definition string `json:"definition_file"`
+	Results    string `json:"results_file"`
+	// Report is the file with the report; whoever writes it sets it.
+	Report  string   `json:"report_file,omitempty"`
+	Streams []*Found `json:"streams"`
 	// Dead is how many records became dead letters, by code.
 	Dead map[stream.Code]int64 `json:"dead_letters"`
 }
