@@ -124,7 +124,7 @@ func TestThePicturesOfTheDocuments(t *testing.T) {
 		return recorder
 	})
 	look := browser.Look{Name: "document", Width: 1280, Height: 860}
-	p := chromium.Open(address, look)
+	p := chromium.Open(address, look) // before the cameras have ended: frames are made for those who look
 	select {
 	case <-found:
 	case <-time.After(3 * time.Minute):

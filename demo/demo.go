@@ -48,7 +48,7 @@ type Options struct {
 const (
 	partitions = 3
 	segment    = 2 * time.Second
-	patience   = 2 * time.Minute
+	patience   = 5 * time.Minute
 )
 
 // run is one demo under way.

@@ -49,7 +49,9 @@ func (a *app) demo(command *cobra.Command, options demo.Options, reportFile stri
 	if !a.json && !a.quiet {
 		fmt.Fprintln(a.out, "An embedded broker, three cameras and one sender of rubbish; "+
 			"the pipeline reads video.segments and writes video.energy.")
-		options.OnPage = func(address string) { fmt.Fprintf(a.out, "The live page: %s\n\n", address) }
+		options.OnPage = func(address string) {
+			fmt.Fprintf(a.out, "The live page: %s (look at it now: the cameras run for less than a minute)\n\n", address)
+		}
 		table := tail.NewTable(a.out)
 		table.Colour = a.colour()
 		options.OnResult = table.Print
