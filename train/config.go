@@ -146,10 +146,12 @@ type GeneratedData struct {
 	Weight float64 `yaml:"weight"`
 }
 
-// ScenesData are generated scenes: their weight, and the share of those in which something happens that needs memory.
+// ScenesData are generated scenes: their weight, the share of those in which something happens that needs memory, and of those in which much
+// of it does.
 type ScenesData struct {
 	Weight   float64 `yaml:"weight"`
 	Eventful float64 `yaml:"eventful"`
+	Crowded  float64 `yaml:"crowded"`
 }
 
 // DigitsData are moving digits: the idx files they are read from, and their weight.
@@ -399,6 +401,8 @@ func (d *DataConfig) check(p *problems, side int) {
 	}
 	p.expect(d.usesFootage() || d.Scenes.Weight+d.Sprites.Weight+d.Digits.Weight > 0, "%w", errNoSource)
 	p.expect(inUnit(d.Scenes.Eventful), "data.scenes.eventful is %v; give a share from 0 to 1", d.Scenes.Eventful)
+	p.expect(inUnit(d.Scenes.Crowded) && d.Scenes.Eventful+d.Scenes.Crowded <= 1,
+		"data.scenes.crowded is %v; give a share from 0 to what eventful leaves of 1", d.Scenes.Crowded)
 	p.expect(d.Digits.Weight == 0 || d.Digits.Path != "", "data.digits.path is empty; name the folder with the idx files")
 	p.expect(d.Scenes.Weight == 0 || d.Frames <= scenes.Frames, "data.frames is %d; generated scenes have %d", d.Frames, scenes.Frames)
 	if d.usesFootage() {

@@ -13,6 +13,8 @@ import (
 type SceneSource struct {
 	// Eventful is the share of scenes in which something happens that needs memory (scenes.Eventful).
 	Eventful float64
+	// Crowded is the share in which much of that happens at once (scenes.Crowded).
+	Crowded float64
 }
 
 // Name is "scenes".
@@ -39,8 +41,13 @@ func (s SceneSource) Window(random *rand.Rand, frames, side int, out []byte) err
 }
 
 func (s SceneSource) scene(random *rand.Rand) scenes.Scene {
-	if s.Eventful > 0 && random.Float64() < s.Eventful {
-		return scenes.Eventful(random)
+	if s.Eventful+s.Crowded > 0 {
+		switch u := random.Float64(); {
+		case u < s.Eventful:
+			return scenes.Eventful(random)
+		case u < s.Eventful+s.Crowded:
+			return scenes.Crowded(random)
+		}
 	}
 	return scenes.Possible(random)
 }

@@ -107,7 +107,7 @@ func Run(ctx context.Context, config Config, options Options) (*Outcome, error) 
 // openSources opens everything that windows are drawn from. The footage, where there is any, is to be closed.
 func openSources(ctx context.Context, c *Config, options Options) (Source, *Footage, error) {
 	m := &Mixture{}
-	m.Add(SceneSource{Eventful: c.Data.Scenes.Eventful}, c.Data.Scenes.Weight)
+	m.Add(SceneSource{Eventful: c.Data.Scenes.Eventful, Crowded: c.Data.Scenes.Crowded}, c.Data.Scenes.Weight)
 	m.Add(SpriteSource{}, c.Data.Sprites.Weight)
 	if c.Data.Digits.Weight > 0 {
 		digits, err := OpenDigits(c.Data.Digits.Path)

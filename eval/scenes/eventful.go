@@ -23,6 +23,16 @@ func Eventful(random *rand.Rand) Scene {
 	return s
 }
 
+// Crowded draws a possible scene, like Eventful, in which as much as can be remembered happens at once: of three to five things at least
+// half pass behind a column and come out again.
+func Crowded(random *rand.Rand) Scene {
+	objects := 3 + pick(random, 0.4, 0.4, 0.2)
+	s := drawUntil(random, layout{objects: objects, columns: someColumns, wall: never, narrow: random.IntN(2) == 1},
+		func(s *Scene, paths []path) bool { return 2*s.passages(paths) >= objects })
+	s.play()
+	return s
+}
+
 // drawUntil draws scenes until something happens in one.
 func drawUntil(random *rand.Rand, l layout, happens func(*Scene, []path) bool) Scene {
 	for {
@@ -33,7 +43,10 @@ func drawUntil(random *rand.Rand, l layout, happens func(*Scene, []path) bool) S
 }
 
 // passes says whether an object is seen, then hidden for some frames, then seen again.
-func (s *Scene) passes(paths []path) bool {
+func (s *Scene) passes(paths []path) bool { return s.passages(paths) > 0 }
+
+// passages is how many objects pass.
+func (s *Scene) passages(paths []path) (count int) {
 	const seen, hidden = 3, 1 // frames
 	for i, o := range s.Objects {
 		before, behind, after := 0, 0, 0
@@ -50,10 +63,10 @@ func (s *Scene) passes(paths []path) bool {
 			}
 		}
 		if before >= seen && behind >= hidden && after >= seen {
-			return true
+			count++
 		}
 	}
-	return false
+	return count
 }
 
 // meets says whether two objects, apart at first, come to lie on each other.

@@ -281,8 +281,12 @@ func TestEventfulScenesArePossibleAndMoreHappensInThem(t *testing.T) {
 	require.Greater(t, passages, 0.5)
 	require.Less(t, plainPassages, 0.35)
 	require.Greater(t, meetings, plainMeetings)
-	a, b := Eventful(NewRandom(1, 2)), Eventful(NewRandom(1, 2))
-	require.Equal(t, render(&a), render(&b))
+	crowdedPassages, _ := share(Crowded)
+	require.InDelta(t, 1, crowdedPassages, 1e-9, "something is hidden in every crowded scene")
+	for _, draw := range []func(*rand.Rand) Scene{Eventful, Crowded} {
+		a, b := draw(NewRandom(1, 2)), draw(NewRandom(1, 2))
+		require.Equal(t, render(&a), render(&b))
+	}
 }
 
 func TestSensorNoiseIsAsStrongAsSaid(t *testing.T) {
