@@ -64,7 +64,7 @@ type MapResult struct {
 func NewContinuation(w *Windows, measured []Measured, sources []*Source, scores []Score, seed uint64) (*Continuation, error) {
 	c := &Continuation{
 		Windows: len(measured), WithCuts: w.WithCuts, TooShort: w.TooShort, Draws: bootstrapDraws,
-		kinds: append(negatives.Kinds(), negatives.Brightness),
+		kinds: append(negatives.Kinds(), negatives.Reported()...),
 	}
 	var units []int
 	for _, m := range measured {

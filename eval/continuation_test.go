@@ -18,7 +18,7 @@ func judgedRaw(gap float64) []Measured {
 	var all []Measured
 	for i := range 40 {
 		m := Measured{Unit: i % 4, Genuine: []Judged{{Raw: random.Float64()}}, Negatives: map[negatives.Kind][]Judged{}}
-		for _, kind := range append(negatives.Kinds(), negatives.Brightness) {
+		for _, kind := range append(negatives.Kinds(), negatives.Reported()...) {
 			if kind.Motion() && i%2 == 0 {
 				m.Static = true
 				continue
@@ -125,8 +125,9 @@ func TestLearnedEnergiesBeatRawOnes(t *testing.T) {
 	require.Greater(t, auroc["learned: one_class"][negatives.Freeze], 0.75)
 	require.Greater(t, auroc["learned: head"][negatives.Freeze], 0.8)
 	require.Greater(t, auroc["learned: head"][negatives.Shuffle], 0.8)
-	require.Len(t, c.Scores, 1+4+3)
-	require.True(t, c.Scores[5].LeftOut)
+	require.Len(t, c.Scores, 1+5+3)
+	require.True(t, c.Scores[6].LeftOut)
+	require.Greater(t, auroc["learned: brief mix"][negatives.Other], 0.7)
 }
 
 // scenesOf are windows of moving boxes of several speeds.

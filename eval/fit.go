@@ -20,6 +20,12 @@ type Energies struct {
 	Without map[negatives.Kind]*predictor.Energy
 }
 
+// of is which statistics of a window are meant: those of all of it, or the brief ones.
+type of func(Judged) predictor.Statistics
+
+func whole(j Judged) predictor.Statistics { return j.Statistics }
+func brief(j Judged) predictor.Statistics { return j.Brief }
+
 // FitConfig says how energies are fitted.
 type FitConfig struct {
 	// LeaveOut are the kinds for which a head without them is trained, too.
@@ -27,91 +33,141 @@ type FitConfig struct {
 	Head     predictor.HeadConfig
 }
 
+// Fitter learns energies of windows that were measured, each part once, however many combinations of sources it is in.
+type Fitter struct {
+	device          *nn.Device
+	natural, varied []Measured
+	config          FitConfig
+
+	oneClasses map[fitted]*predictor.OneClass
+	parts      map[fitted]predictor.Part
+}
+
+// fitted names a part: its source, whether it is of brief windows, and the kind that its head never saw.
+type fitted struct {
+	source int
+	brief  bool
+	kind   negatives.Kind
+}
+
+// statistics is what the part judges by.
+func (f fitted) statistics() of {
+	if f.brief {
+		return brief
+	}
+	return whole
+}
+
+// NewFitter makes a fitter. natural windows are as they are, varied ones have negatives.
+func NewFitter(device *nn.Device, natural, varied []Measured, config FitConfig) *Fitter {
+	return &Fitter{
+		device: device, natural: natural, varied: varied, config: config,
+		oneClasses: map[fitted]*predictor.OneClass{}, parts: map[fitted]predictor.Part{},
+	}
+}
+
 // Fit learns the energies of some sources, of each its own part: the one-class energy from genuine windows, as they are and varied (there
 // are few of the first kind, and the law it fits has many numbers), the heads from varied ones with their negatives. The scales of both are
 // settled by genuine windows as they are.
 func Fit(ctx context.Context, device *nn.Device, natural, varied []Measured, sources []int, config FitConfig) (*Energies, error) {
-	e := &Energies{Sources: sources, Without: map[negatives.Kind]*predictor.Energy{}}
-	parts, without := []predictor.Part{}, map[negatives.Kind][]predictor.Part{}
-	for _, source := range sources {
-		if err := fitPart(ctx, device, natural, varied, source, config, func(kind negatives.Kind, part predictor.Part) {
-			if kind == "" {
-				parts = append(parts, part)
-			} else {
-				without[kind] = append(without[kind], part)
-			}
-		}); err != nil {
-			return nil, err
-		}
-	}
-	genuine := genuineOf(natural, sources)
-	var err error
-	if e.Fused, err = predictor.NewEnergy(parts, predictor.RuleMix, genuine); err != nil {
-		return nil, err
-	}
-	for kind, parts := range without {
-		if e.Without[kind], err = predictor.NewEnergy(parts, predictor.RuleMix, genuine); err != nil {
-			return nil, err
-		}
-	}
-	return e, nil
+	return NewFitter(device, natural, varied, config).Fit(ctx, sources)
 }
 
-// fitPart learns the part of one source, and for each kind that is to be left out the part whose head never saw it; fitted is called with
-// each, first with the one that saw all (kind "").
-func fitPart(
-	ctx context.Context, device *nn.Device, natural, varied []Measured, source int, config FitConfig,
-	fitted func(kind negatives.Kind, part predictor.Part),
-) error {
-	own := []int{source}
-	genuine := genuineOf(natural, own)
-	oneClass, err := predictor.FitOneClass(append(genuineOf(varied, own), genuine...))
-	if err != nil {
-		return err
+// Fit is the function Fit.
+func (f *Fitter) Fit(ctx context.Context, sources []int) (*Energies, error) {
+	e := &Energies{Sources: sources, Without: map[negatives.Kind]*predictor.Energy{}}
+	var err error
+	if e.Fused, err = f.energy(ctx, sources, fitted{}); err != nil {
+		return nil, err
 	}
-	if err := oneClass.Settle(genuine); err != nil {
-		return err
-	}
-	pairs := pairsOf(varied, own)
-	for _, kind := range append([]negatives.Kind{""}, config.LeaveOut...) {
-		seen := slices.DeleteFunc(slices.Clone(pairs), func(p predictor.Pair) bool { return p.Kind == string(kind) })
-		head, err := predictor.FitHead(ctx, device, oneClass, seen, genuine, config.Head)
-		if err != nil {
-			if kind != "" {
-				err = fmt.Errorf("leaving out %s: %w", kind, err)
-			}
-			return err
+	for _, kind := range f.config.LeaveOut {
+		if e.Without[kind], err = f.energy(ctx, sources, fitted{kind: kind}); err != nil {
+			return nil, err
 		}
-		fitted(kind, predictor.Part{OneClass: oneClass, Head: head})
 	}
-	return nil
+	for _, source := range sources {
+		if len(f.natural) == 0 || len(f.natural[0].Genuine[source].Brief.Observed) == 0 {
+			return e, nil
+		}
+	}
+	small, err := f.energy(ctx, sources, fitted{brief: true})
+	if err != nil {
+		return nil, fmt.Errorf("of brief windows: %w", err)
+	}
+	e.Fused, err = e.Fused.WithBrief(small)
+	return e, err
+}
+
+// energy is made of the parts of some sources.
+func (f *Fitter) energy(ctx context.Context, sources []int, like fitted) (*predictor.Energy, error) {
+	parts := make([]predictor.Part, 0, len(sources))
+	for _, source := range sources {
+		like.source = source
+		part, err := f.part(ctx, like)
+		if err != nil {
+			if like.kind != "" {
+				err = fmt.Errorf("leaving out %s: %w", like.kind, err)
+			}
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	return predictor.NewEnergy(parts, predictor.RuleMix, genuineOf(f.natural, sources, like.statistics()))
+}
+
+// part learns the part of one source, or knows it.
+func (f *Fitter) part(ctx context.Context, which fitted) (predictor.Part, error) {
+	if part, ok := f.parts[which]; ok {
+		return part, nil
+	}
+	own, what := []int{which.source}, which.statistics()
+	genuine := genuineOf(f.natural, own, what)
+	unlike := fitted{source: which.source, brief: which.brief} // it sees no negatives
+	oneClass, ok := f.oneClasses[unlike]
+	if !ok {
+		var err error
+		if oneClass, err = predictor.FitOneClass(append(genuineOf(f.varied, own, what), genuine...)); err != nil {
+			return predictor.Part{}, err
+		}
+		if err := oneClass.Settle(genuine); err != nil {
+			return predictor.Part{}, err
+		}
+		f.oneClasses[unlike] = oneClass
+	}
+	pairs := slices.DeleteFunc(pairsOf(f.varied, own, what), func(p predictor.Pair) bool { return p.Kind == string(which.kind) })
+	head, err := predictor.FitHead(ctx, f.device, oneClass, pairs, genuine, f.config.Head)
+	if err != nil {
+		return predictor.Part{}, err
+	}
+	f.parts[which] = predictor.Part{OneClass: oneClass, Head: head}
+	return f.parts[which], nil
 }
 
 // join is the statistics of some sources, side by side.
-func join(judged []Judged, sources []int) predictor.Statistics {
+func join(judged []Judged, sources []int, what of) predictor.Statistics {
 	parts := make([]predictor.Statistics, 0, len(sources))
 	for _, source := range sources {
-		parts = append(parts, judged[source].Statistics)
+		parts = append(parts, what(judged[source]))
 	}
 	return predictor.Join(parts...)
 }
 
-func genuineOf(measured []Measured, sources []int) []predictor.Statistics {
+func genuineOf(measured []Measured, sources []int, what of) []predictor.Statistics {
 	genuine := make([]predictor.Statistics, 0, len(measured))
 	for _, m := range measured {
-		genuine = append(genuine, join(m.Genuine, sources))
+		genuine = append(genuine, join(m.Genuine, sources, what))
 	}
 	return genuine
 }
 
 // pairsOf are the genuine windows with their negatives, in the order of windows and kinds.
-func pairsOf(measured []Measured, sources []int) []predictor.Pair {
+func pairsOf(measured []Measured, sources []int, what of) []predictor.Pair {
 	var pairs []predictor.Pair
 	for _, m := range measured {
-		genuine := join(m.Genuine, sources)
-		for _, kind := range append(negatives.Kinds(), negatives.Brightness) {
+		genuine := join(m.Genuine, sources, what)
+		for _, kind := range append(negatives.Kinds(), negatives.Reported()...) {
 			if judged, ok := m.Negatives[kind]; ok {
-				pairs = append(pairs, predictor.Pair{Kind: string(kind), Genuine: genuine, Negative: join(judged, sources)})
+				pairs = append(pairs, predictor.Pair{Kind: string(kind), Genuine: genuine, Negative: join(judged, sources, what)})
 			}
 		}
 	}
@@ -134,6 +190,14 @@ func (e *Energies) Scores(name string) []Score {
 	for _, rule := range predictor.Rules() {
 		scores = append(scores, e.score(name+": "+string(rule), rule, false))
 	}
+	if small := e.Fused.Brief(); small != nil {
+		scores = append(scores, Score{
+			Name: name + ": brief " + string(predictor.RuleMix),
+			energy: func(judged []Judged, _ negatives.Kind) (float64, error) {
+				return small.Of(join(judged, e.Sources, brief))
+			},
+		})
+	}
 	if len(e.Without) == 0 {
 		return scores
 	}
@@ -155,7 +219,7 @@ func (e *Energies) score(name string, rule predictor.Rule, leaveOut bool) Score 
 			if err != nil {
 				return 0, err
 			}
-			return energy.Of(join(judged, e.Sources))
+			return energy.Of(join(judged, e.Sources, whole))
 		},
 	}
 }
@@ -164,7 +228,9 @@ func (e *Energies) score(name string, rule predictor.Rule, leaveOut bool) Score 
 func Shipped(name string, energy *predictor.Energy, sources []int) Score {
 	return Score{
 		Name: name, NoNegatives: energy.Rule == predictor.RuleOneClass,
-		energy: func(judged []Judged, _ negatives.Kind) (float64, error) { return energy.Of(join(judged, sources)) },
+		energy: func(judged []Judged, _ negatives.Kind) (float64, error) {
+			return energy.Of(join(judged, sources, whole))
+		},
 	}
 }
 

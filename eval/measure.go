@@ -21,6 +21,8 @@ type Judged struct {
 	Raw float64
 	// Statistics are what the learned energies work on; empty where a window's steps cannot be measured.
 	Statistics predictor.Statistics
+	// Brief are those of the predictor.BriefFrames frames on either side of where Y begins.
+	Brief predictor.Statistics
 	// Found says how well the map finds the spliced box.
 	Found Found
 	// Verified is the energy that the source's verifier gives, VerifierFound how well its map finds the box; where there is one.
@@ -120,26 +122,59 @@ func measure(
 			made = append(made, negative)
 		}
 	}
+	all := append([]negatives.Negative{{Frames: w.Y()}}, made...)
 	for _, source := range sources {
-		expected, err := source.expect(ctx, w.X(), w.Side)
+		judged, err := source.judge(ctx, w, all)
 		if err != nil {
 			return m, err
 		}
-		genuine, err := expected.judge(ctx, negatives.Negative{Frames: w.Y()})
-		if err != nil {
-			return m, err
+		m.Genuine = append(m.Genuine, judged[0])
+		for i, negative := range made {
+			m.Negatives[negative.Kind] = append(m.Negatives[negative.Kind], judged[i+1])
 		}
-		m.Genuine = append(m.Genuine, genuine)
-		for _, negative := range made {
-			judged, err := expected.judge(ctx, negative)
-			if err != nil {
-				return m, err
-			}
-			m.Negatives[negative.Kind] = append(m.Negatives[negative.Kind], judged)
-		}
-		expected.close()
 	}
 	return m, nil
+}
+
+// judge measures several Y after the X of a window.
+func (s *Source) judge(ctx context.Context, w negatives.Window, all []negatives.Negative) ([]Judged, error) {
+	expected, err := s.expect(ctx, w.X(), w.Side)
+	if err != nil {
+		return nil, err
+	}
+	judged := make([]Judged, len(all))
+	for i, y := range all {
+		if judged[i], err = expected.judge(ctx, y); err != nil {
+			return nil, err
+		}
+	}
+	expected.close()
+	if predictor.Measurable(s.Encoder.Info(), predictor.BriefFrames) != nil {
+		return judged, nil
+	}
+	if expected, err = s.expect(ctx, w.X()[negatives.Length-predictor.BriefFrames:], w.Side); err != nil {
+		return nil, err
+	}
+	for i, y := range all {
+		seen, err := expected.read(ctx, y.Frames[:predictor.BriefFrames])
+		if err != nil {
+			return nil, err
+		}
+		if judged[i].Brief, err = seen.measure(); err != nil {
+			return nil, err
+		}
+	}
+	expected.close()
+	return judged, nil
+}
+
+// measure is the statistics of what was seen.
+func (r *reading) measure() (predictor.Statistics, error) {
+	gauge, err := predictor.NewGauge(r.shape.T, r.shape.Places(), r.shape.D)
+	if err != nil {
+		return predictor.Statistics{}, err
+	}
+	return gauge.Measure(r.x, r.y, r.expected)
 }
 
 // judge measures one Y.
@@ -165,11 +200,7 @@ func (e *expectation) judge(ctx context.Context, y negatives.Negative) (Judged, 
 	if r.shape.T%4 != 0 {
 		return judged, nil
 	}
-	gauge, err := predictor.NewGauge(r.shape.T, places, r.shape.D)
-	if err != nil {
-		return Judged{}, err
-	}
-	judged.Statistics, err = gauge.Measure(r.x, r.y, r.expected)
+	judged.Statistics, err = r.measure()
 	return judged, err
 }
 

@@ -179,7 +179,7 @@ func (e *Energies) scoring(measured []Measured) (time.Duration, error) {
 		return 0, err
 	}
 	for _, m := range measured[:count] {
-		if _, err := e.Fused.Of(join(m.Genuine, e.Sources)); err != nil {
+		if _, err := e.Fused.Of(join(m.Genuine, e.Sources, whole)); err != nil {
 			return 0, err
 		}
 	}

@@ -71,9 +71,10 @@ func (s *ContinuationSuite) Learn(ctx context.Context, device *nn.Device, footag
 	if s.LeaveOneOut {
 		config.LeaveOut = s.Augmented.Kinds
 	}
+	fitter := NewFitter(device, natural, varied, config)
 	var learned []Learned
 	for i, names := range s.Combinations {
-		energies, err := Fit(ctx, device, natural, varied, indexes(needed, names), config)
+		energies, err := fitter.Fit(ctx, indexes(needed, names))
 		if err != nil {
 			return nil, fmt.Errorf("learning the energy of %s: %w", strings.Join(names, " + "), err)
 		}
@@ -87,7 +88,7 @@ func (s *ContinuationSuite) Learn(ctx context.Context, device *nn.Device, footag
 // Judge measures footage and makes the table: raw energies first, then learned ones.
 func (s *ContinuationSuite) Judge(ctx context.Context, footage *train.Footage, learned []Learned) (*Continuation, error) {
 	w := FindWindows(footage)
-	measured, err := Measure(ctx, w, s.Sources, append(negatives.Kinds(), negatives.Brightness), s.Seed, s.tell("windows"))
+	measured, err := Measure(ctx, w, s.Sources, append(negatives.Kinds(), negatives.Reported()...), s.Seed, s.tell("windows"))
 	if err != nil {
 		return nil, err
 	}
@@ -172,9 +173,8 @@ func (s *ContinuationSuite) Validate() error {
 			if at < 0 {
 				return fmt.Errorf("an energy of %q cannot be learned: there is no source of that name", names[i])
 			}
-			per := s.Sources[at].Encoder.Info().FramesPerStep
-			if _, err := predictor.NewGauge(negatives.Length/per, 1, 1); err != nil {
-				return fmt.Errorf("an energy of %q cannot be learned from its steps of %d frames: %w", names[i], per, err)
+			if err := predictor.Measurable(s.Sources[at].Encoder.Info(), negatives.Length); err != nil {
+				return fmt.Errorf("an energy of %q cannot be learned: %w", names[i], err)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -119,7 +120,7 @@ func (c *Continuation) addKinds(t *table, title string, of func(KindResult) Inte
 	for _, s := range c.Scores {
 		row := []string{s.Name}
 		for _, k := range s.Kinds {
-			if s.LeftOut && k.Kind == negatives.Brightness { // nothing was left out for it
+			if s.LeftOut && slices.Contains(negatives.Reported(), k.Kind) { // nothing was left out for it
 				row = append(row, "-")
 				continue
 			}

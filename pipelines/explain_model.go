@@ -134,8 +134,8 @@ func streamTerms(def *Definition, d described) []Term {
 		hidden := int64(config.Ensue.Recurrent.Hidden)
 		steps := pastSteps(def, info)
 		terms = append(terms, Term{
-			Bytes:   steps * places * hidden * 4,
-			Formula: fmt.Sprintf("the memory after %d steps x %d places x %d numbers x 4 bytes", steps, places, hidden),
+			Bytes:   (steps + 1) * places * hidden * 4,
+			Formula: fmt.Sprintf("the memory after %d steps, and a newer one, x %d places x %d numbers x 4 bytes", steps, places, hidden),
 		})
 	}
 	return terms

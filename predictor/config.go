@@ -175,6 +175,7 @@ type Info struct {
 	Name, Digest string
 	// Frames is how many of the last frames it wants to see beside the tokens.
 	Frames int
-	// Warmup is after how many steps a memory that began with nothing is as good as one of a longer past; 0 for what is not Remembering.
+	// Warmup is after how many steps a memory that began with nothing is as good as one of a longer past: how long an era is (see Memory
+	// above). 0 for what is not Remembering, or remembers a stream from its very beginning.
 	Warmup int
 }

@@ -26,6 +26,7 @@ const (
 	energySourcesKey = "sources"
 	energyModelKey   = "model"
 	energyFramesKey  = "frames"
+	energyBriefKey   = "brief"
 	energyNoteKey    = "note"
 )
 
@@ -75,8 +76,21 @@ func (e *Energy) file() *nn.TensorFile {
 		energyFormatKey: energyFormat, energyVersionKey: energyVersion, energyRuleKey: string(e.Rule),
 		energyFramesKey: strconv.Itoa(WindowFrames),
 	}}
+	e.put(file, "")
+	if e.brief != nil {
+		file.Metadata[energyBriefKey] = strconv.Itoa(BriefFrames)
+		e.brief.put(file, briefPrefix)
+	}
+	return file
+}
+
+// briefPrefix is how the names of the numbers for brief windows begin.
+const briefPrefix = "brief."
+
+// put adds the numbers of the energy to a file.
+func (e *Energy) put(file *nn.TensorFile, before string) {
 	for i, part := range e.parts {
-		prefix := fmt.Sprintf("part.%d.", i)
+		prefix := fmt.Sprintf("%spart.%d.", before, i)
 		if part.Head != nil {
 			part.Head.Put(file, prefix)
 		} else {
@@ -85,9 +99,8 @@ func (e *Energy) file() *nn.TensorFile {
 	}
 	for _, rule := range e.rules() {
 		of := e.genuine[rule]
-		file.Put("genuine."+string(rule), tensor.New(tensor.WithShape(2), tensor.WithBacking([]float64{of.mean, of.scale})))
+		file.Put(before+"genuine."+string(rule), tensor.New(tensor.WithShape(2), tensor.WithBacking([]float64{of.mean, of.scale})))
 	}
-	return file
 }
 
 // Digest is a SHA-256 over all numbers of the energy and its rule ("sha256:…").
@@ -131,9 +144,17 @@ func ReadEnergy(s *nn.Safetensors) (*Energy, EnergyAbout, error) {
 	if err != nil {
 		return nil, about, err
 	}
-	e, err := readParts(s)
+	e, err := readParts(s, "")
 	if err != nil {
 		return nil, about, err
+	}
+	if frames, ok := said[energyBriefKey]; ok {
+		if frames != strconv.Itoa(BriefFrames) {
+			return nil, about, fmt.Errorf("it was fitted to brief windows of %q frames, not %d", frames, BriefFrames)
+		}
+		if e.brief, err = readParts(s, briefPrefix); err != nil {
+			return nil, about, err
+		}
 	}
 	if e, err = e.WithRule(rule); err != nil {
 		return nil, about, err
@@ -141,11 +162,11 @@ func ReadEnergy(s *nn.Safetensors) (*Energy, EnergyAbout, error) {
 	return e, about, nil
 }
 
-// readParts reads all numbers.
-func readParts(s *nn.Safetensors) (*Energy, error) {
+// readParts reads the numbers whose names begin in one way.
+func readParts(s *nn.Safetensors, before string) (*Energy, error) {
 	e := &Energy{genuine: map[Rule]moment{}}
 	for {
-		prefix := fmt.Sprintf("part.%d.", len(e.parts))
+		prefix := fmt.Sprintf("%spart.%d.", before, len(e.parts))
 		_, ok := s.Info(prefix + "one_class.fit")
 		if !ok && len(e.parts) > 0 {
 			break
@@ -157,7 +178,7 @@ func readParts(s *nn.Safetensors) (*Energy, error) {
 		e.parts = append(e.parts, part)
 	}
 	for _, rule := range e.rules() {
-		of, err := s.Float64("genuine."+string(rule), 2)
+		of, err := s.Float64(before+"genuine."+string(rule), 2)
 		if err != nil {
 			return nil, err
 		}

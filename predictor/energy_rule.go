@@ -81,6 +81,8 @@ type Energy struct {
 	parts []Part
 	// genuine are the moments of the energies of genuine windows, by rule.
 	genuine map[Rule]moment
+	// brief is the energy of windows of BriefFrames frames; nil where there is none.
+	brief *Energy
 }
 
 type moment struct{ mean, scale float64 }
@@ -122,10 +124,26 @@ func (e *Energy) WithRule(rule Rule) (*Energy, error) {
 	if _, ok := e.genuine[rule]; !ok {
 		return nil, fmt.Errorf("the rule %s needs a head, and the energy has none: it was fitted for %s alone", rule, RuleOneClass)
 	}
-	return &Energy{Rule: rule, parts: e.parts, genuine: e.genuine}, nil
+	with := &Energy{Rule: rule, parts: e.parts, genuine: e.genuine}
+	if e.brief != nil {
+		var err error
+		if with.brief, err = e.brief.WithRule(rule); err != nil {
+			return nil, fmt.Errorf("of brief windows: %w", err)
+		}
+	}
+	return with, nil
 }
 
-// Observed and Given are how many statistics the energy is of.
+// WithBrief is the energy with another one beside it, fitted to brief windows of the same sources, for where there are no longer ones.
+func (e *Energy) WithBrief(brief *Energy) (*Energy, error) {
+	with := &Energy{Rule: e.Rule, parts: e.parts, genuine: e.genuine, brief: brief}
+	return with.WithRule(e.Rule)
+}
+
+// Brief is the energy of windows of BriefFrames frames; nil where there is none.
+func (e *Energy) Brief() *Energy { return e.brief }
+
+// size is how many statistics the energy is of.
 func (e *Energy) size() (observed, given int) {
 	for _, part := range e.parts {
 		observed, given = observed+part.OneClass.observed, given+part.OneClass.given

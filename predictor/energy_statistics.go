@@ -10,8 +10,8 @@ import (
 // is far from the last frame may be a fast scene or a cut, and a frozen stream is nearest to everything. Of several distances together,
 // given how much X moved, a one-class model or a head tells what ensues (OneClass, Head).
 //
-// X and Y are cut into four steps each. With x_j, y_k their tokens, p_k what was expected, |.| the mean over channels, y_0 = x_4 and
-// y_-1 = x_3, for k from 1 to 4:
+// X and Y are cut into four steps each (of three token steps each: into three, and what follows is told with 3 for 4). With x_j, y_k their
+// tokens, p_k what was expected, |.| the mean over channels, y_0 = x_4 and y_-1 = x_3, for k from 1 to 4:
 //
 //	Observed   prediction error   |p_k - y_k|
 //	           persistence error  |y_k - x_4|
@@ -27,30 +27,53 @@ import (
 //	           motion             of the token steps of X
 //
 // Motion is six numbers of a row of token steps, those of X, or the last one of X and then those of Y: the mean distance of neighbours, of
-// those two apart, and of those half a window apart; the first (in X: the last) distance of neighbours, and the largest and the smallest.
+// those two apart, and of those half a window apart (five of short windows, where that is one apart); the first (in X: the last) distance of neighbours, and the largest and the smallest.
 // Together they tell how fast and how evenly it moves; repetition tells what was shown before: a loop, a recording played back, a still.
 //
 // All are taken first as the mean over all places, then over the eighth of the places where most happens (the largest mean persistence
 // error plus mean step in X). Distances are told as log(d + 1e-3); correlations, over channels and places together and not centred, as they
 // are.
 type Statistics struct {
-	// Observed are StatisticsObserved numbers that Y decides, Given StatisticsGiven numbers that X and the expectation alone decide (but
-	// for the choice of the places where most happens).
+	// Observed are numbers that Y decides, Given numbers that X and the expectation alone decide (but for the choice of the places where
+	// most happens); StatisticsOf says how many.
 	Observed, Given []float64
 }
 
-// How many numbers there are.
 const (
-	StatisticsObserved = 2 * observedEach
-	StatisticsGiven    = 2 * givenEach
-
-	statisticSteps = 4
-	motionNumbers  = 6
-	observedEach   = 5*statisticSteps + 1 + statisticSteps + motionNumbers
-	givenEach      = (statisticSteps - 1) + (statisticSteps - 2) + statisticSteps + motionNumbers
+	statisticSteps = 4 // at most
+	briefSteps     = 3 // of windows of as many token steps
 	activeShare    = 8 // one place of so many
 	logFloor       = 1e-3
 )
+
+// StatisticsOf is how many numbers the statistics of windows are whose X and Y have so many token steps; 0 where those cannot be measured.
+func StatisticsOf(tokenSteps int) (observed, given int) {
+	steps := partsOf(tokenSteps)
+	if steps == 0 {
+		return 0, 0
+	}
+	motion := len(lagsOf(tokenSteps)) + 3
+	return 2 * (5*steps + 1 + steps + motion), 2 * ((steps - 1) + (steps - 2) + steps + motion)
+}
+
+// partsOf is into how many steps so many token steps are cut; 0 where they cannot be.
+func partsOf(tokenSteps int) int {
+	switch {
+	case tokenSteps > 0 && tokenSteps%statisticSteps == 0:
+		return statisticSteps
+	case tokenSteps == briefSteps:
+		return briefSteps
+	}
+	return 0
+}
+
+// lagsOf are how far apart the token steps are whose distances tell of motion.
+func lagsOf(tokenSteps int) []int {
+	if half := tokenSteps / 2; half > 1 {
+		return []int{1, 2, half}
+	}
+	return []int{1, 2}
+}
 
 // The sums of a place, by what they are of: distances of each step, then what the correlations need.
 const (
@@ -73,8 +96,8 @@ const (
 
 // Gauge measures Statistics of tokens of one shape. It keeps its memory: one goroutine uses it at a time.
 type Gauge struct {
-	// steps are the token steps of X, and of Y; group of them are a step.
-	places, dim, steps, group int
+	// steps are the token steps of X, and of Y; they are cut into parts of group each.
+	places, dim, steps, parts, group int
 
 	sums [][placeNumbers]float64
 	// pairs are the token steps, those of X and then those of Y, whose distance is wanted; at tells where in pairs two of them are, -1 for
@@ -88,15 +111,16 @@ type Gauge struct {
 	neighbour []float64 // the logarithms of the distances of neighbours
 }
 
-// NewGauge makes a gauge for windows of steps token steps, X and Y each, of places tokens with dim channels. steps must be a multiple
-// of four: a step of the statistics is as many token steps, their channels side by side.
+// NewGauge makes a gauge for windows of steps token steps, X and Y each, of places tokens with dim channels. steps must be three or a
+// multiple of four: a step of the statistics is as many token steps, their channels side by side.
 func NewGauge(steps, places, dim int) (*Gauge, error) {
-	if steps < statisticSteps || steps%statisticSteps != 0 || places < 1 || dim < 1 {
-		return nil, fmt.Errorf("measuring windows of %d steps of %d tokens with %d channels: the steps must be a multiple of %d",
-			steps, places, dim, statisticSteps)
+	parts := partsOf(steps)
+	if parts == 0 || places < 1 || dim < 1 {
+		return nil, fmt.Errorf("measuring windows of %d steps of %d tokens with %d channels: the steps must be %d or a multiple of %d",
+			steps, places, dim, briefSteps, statisticSteps)
 	}
 	g := &Gauge{
-		places: places, dim: dim, steps: steps, group: steps / statisticSteps,
+		places: places, dim: dim, steps: steps, parts: parts, group: steps / parts,
 		sums: make([][placeNumbers]float64, places), order: make([]int, places), neighbour: make([]float64, 0, steps),
 	}
 	g.pair()
@@ -124,16 +148,13 @@ func (g *Gauge) pair() {
 			add(x, g.steps+y)
 		}
 	}
-	for _, lag := range append(g.lags(), g.group) {
+	for _, lag := range append(lagsOf(g.steps), g.group) {
 		for i := range g.steps - lag {
 			add(i, i+lag)
 			add(g.steps+i, g.steps+i+lag)
 		}
 	}
 }
-
-// lags are how far apart the token steps are whose distances tell of motion.
-func (g *Gauge) lags() []int { return []int{1, 2, g.steps / 2} }
 
 // Values is how many values x, y and expected have each: [steps, places, dim].
 func (g *Gauge) Values() int { return g.steps * g.places * g.dim }
@@ -146,12 +167,13 @@ func (g *Gauge) Measure(x, y, expected []float32) (Statistics, error) {
 	}
 	clear(g.sums)
 	g.compare(x, y)
-	for k := range statisticSteps {
+	for k := range g.parts {
 		for i := range g.group {
 			g.add(k, i, x, y, expected)
 		}
 	}
-	s := Statistics{Observed: make([]float64, 0, StatisticsObserved), Given: make([]float64, 0, StatisticsGiven)}
+	observed, given := StatisticsOf(g.steps)
+	s := Statistics{Observed: make([]float64, 0, observed), Given: make([]float64, 0, given)}
 	s = g.tell(s, g.rank())
 	return g.tell(s, g.order[:max(1, g.places/activeShare)]), nil
 }
@@ -172,7 +194,7 @@ func (g *Gauge) compare(x, y []float32) {
 			apart[i] = sumApart(token(pair[0], place), token(pair[1], place))
 		}
 		s := &g.sums[place]
-		for k := range statisticSteps {
+		for k := range g.parts {
 			for i := range g.group {
 				now := g.steps + k*g.group + i
 				s[sumPersistence+k] += float64(apart[g.at[now][g.steps-g.group+i]])
@@ -191,8 +213,8 @@ func (g *Gauge) add(k, i int, x, y, expected []float32) {
 		n := g.places * g.dim
 		return z[(step*g.group+i)*n:][:n]
 	}
-	now, last := at(y, k), at(x, statisticSteps-1)
-	before, beforeThat := last, at(x, statisticSteps-2) // y_(k-1), y_(k-2)
+	now, last := at(y, k), at(x, g.parts-1)
+	before, beforeThat := last, at(x, g.parts-2) // y_(k-1), y_(k-2)
 	if k > 0 {
 		before, beforeThat = at(y, k-1), last
 	}
@@ -201,7 +223,7 @@ func (g *Gauge) add(k, i int, x, y, expected []float32) {
 	}
 	g.addObserved(k, now, before, beforeThat, last, at(expected, k))
 	if k == 0 {
-		g.addOnset(now, last, at(x, statisticSteps-2))
+		g.addOnset(now, last, at(x, g.parts-2))
 	}
 	if k > 1 {
 		g.addAcceleration(sumAccelerateX+k-2, at(x, k), at(x, k-1), at(x, k-2))
@@ -264,13 +286,14 @@ func abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^
 
 // rank orders the places by how much happens there, and returns all of them.
 func (g *Gauge) rank() []int {
+	parts := float64(g.parts)
 	activity := func(place int) float64 {
 		s, sum := &g.sums[place], 0.0
-		for k := range statisticSteps {
-			sum += s[sumPersistence+k] / statisticSteps
+		for k := range g.parts {
+			sum += s[sumPersistence+k] / parts
 		}
-		for k := range statisticSteps - 1 {
-			sum += s[sumStepX+k] / (statisticSteps - 1)
+		for k := range g.parts - 1 {
+			sum += s[sumStepX+k] / (parts - 1)
 		}
 		return sum
 	}
@@ -301,19 +324,24 @@ func (g *Gauge) tell(s Statistics, places []int) Statistics {
 			g.total[i] += float64(sum)
 		}
 	}
-	count := float64(len(places) * g.group * g.dim)
-	level := func(i int) float64 { return math.Log(total[i]/count + logFloor) }
-	for i := range sumStepX {
-		s.Observed = append(s.Observed, level(i))
+	each := float64(len(places) * g.group * g.dim)
+	levels := func(to []float64, first, count int) []float64 {
+		for _, sum := range total[first : first+count] {
+			to = append(to, math.Log(sum/each+logFloor))
+		}
+		return to
 	}
-	for k := range statisticSteps {
+	for _, first := range []int{sumError, sumPersistence, sumStep, sumAcceleration} {
+		s.Observed = levels(s.Observed, first, g.parts)
+	}
+	for k := range g.parts {
 		s.Observed = append(s.Observed, correlation(total[sumDot+k], total[sumMoved+k], total[sumExpected+k]))
 	}
 	s.Observed = append(s.Observed, correlation(total[sumOnset], total[sumMoved], total[sumLastStep]))
-	for i := sumStepX; i < distances; i++ {
-		s.Given = append(s.Given, level(i))
-	}
-	each := float64(len(places) * g.dim) // values of a pair
+	s.Given = levels(s.Given, sumStepX, g.parts-1)
+	s.Given = levels(s.Given, sumAccelerateX, g.parts-2)
+	s.Given = levels(s.Given, sumDisplacement, g.parts)
+	each = float64(len(places) * g.dim) // values of a pair
 	s.Observed = g.tellRepetition(s.Observed, each)
 	s.Observed = g.tellMotion(s.Observed, g.steps-1, 2*g.steps, g.steps, each)
 	s.Given = g.tellMotion(s.Given, 0, g.steps, g.steps-1, each)
@@ -322,7 +350,7 @@ func (g *Gauge) tell(s Statistics, places []int) Statistics {
 
 // tellRepetition appends how near the token steps of each step of Y come to any of X.
 func (g *Gauge) tellRepetition(to []float64, each float64) []float64 {
-	for k := range statisticSteps {
+	for k := range g.parts {
 		sum := 0.0
 		for i := range g.group {
 			nearest := math.Inf(1)
@@ -339,7 +367,7 @@ func (g *Gauge) tellRepetition(to []float64, each float64) []float64 {
 // tellMotion appends how the token steps [from, end) move; edge is the later one of the neighbours at the border of X and Y, or nearest to
 // it.
 func (g *Gauge) tellMotion(to []float64, from, end, edge int, each float64) []float64 {
-	for _, lag := range g.lags() {
+	for _, lag := range lagsOf(g.steps) {
 		sum, count := 0.0, 0.0
 		for i := from + lag; i < end; i++ {
 			sum += g.total[g.at[i][i-lag]]

@@ -15,14 +15,18 @@ const (
 	atStepX, atAccelerationX, atDisplacement, atMotionX                                          = 0, 3, 5, 9
 )
 
+// How many numbers a half has.
+const observedEach, givenEach = 31, 15
+
 func measured(t *testing.T, steps, places, dim int, x, y, expected []float32) Statistics {
 	t.Helper()
 	g, err := NewGauge(steps, places, dim)
 	require.NoError(t, err)
 	s, err := g.Measure(x, y, expected)
 	require.NoError(t, err)
-	require.Len(t, s.Observed, StatisticsObserved)
-	require.Len(t, s.Given, StatisticsGiven)
+	observed, given := StatisticsOf(steps)
+	require.Len(t, s.Observed, observed)
+	require.Len(t, s.Given, given)
 	return s
 }
 
@@ -57,6 +61,30 @@ func TestStatisticsOfOnePlaceInClosedForm(t *testing.T) {
 		level(1), level(2), level(2), level(1), level(1), level(1),
 	}
 	require.InDeltaSlice(t, given, s.Given[:givenEach], 1e-6)
+}
+
+// TestBriefStatisticsInClosedForm: x = 0, 1, 3; y = 5, 4, 8; expected 4, 5, 6.
+func TestBriefStatisticsInClosedForm(t *testing.T) {
+	s := measured(t, 3, 1, 1, []float32{0, 1, 3}, []float32{5, 4, 8}, []float32{4, 5, 6})
+	level := func(d float64) float64 { return math.Log(d + 1e-3) }
+	want := []float64{
+		level(1), level(1), level(2), // error
+		level(2), level(1), level(5), // persistence
+		level(2), level(1), level(4), // step
+		level(0), level(3), level(5), // acceleration: 5-2·3+1, 4-2·5+3, 8-2·4+5
+		1, 1, 1, 1, // alignment, onset
+		level(2), level(1), level(5), // repetition
+		level(7.0 / 3), level(2), level(2), level(4), level(1), // motion: steps 2, 1, 4; of 3, 5, 4, 8 those two apart are 1 and 3
+	}
+	require.InDeltaSlice(t, want, s.Observed[:len(want)], 1e-6)
+	require.InDeltaSlice(t, want, s.Observed[len(want):], 1e-6)
+	given := []float64{
+		level(1), level(2), level(1), level(1), level(2), level(3), // step, acceleration, displacement
+		level(1.5), level(3), level(2), level(2), level(1),
+	}
+	require.InDeltaSlice(t, given, s.Given[:len(given)], 1e-6)
+	_, err := NewGauge(5, 1, 1)
+	require.Error(t, err)
 }
 
 // TestStatisticsAreThoseOfTheirDefinition computes them from the formulas, of random tokens, several token steps a step.

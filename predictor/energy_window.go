@@ -12,17 +12,28 @@ import (
 const (
 	WindowFrames = 8
 	WindowRate   = 8.0
+	// BriefFrames are those of X and Y each where a stream has not as many, as far as the energy was fitted to that too.
+	BriefFrames = briefSteps
 )
 
 // LearnedEnergy is a learned energy at work: an Energy, and the sources that measure what it judges by. It is safe for use by several
 // goroutines.
 //
-// It is a function of the 2·WindowFrames frames of X and Y alone, so that it says the same of them live and replayed, however the stream
+// It is a function of the 2·WindowFrames (or 2·BriefFrames) frames of X and Y alone, so that it says the same of them live and replayed, however the stream
 // was cut, and after a restart (invariant 7).
 type LearnedEnergy struct {
 	energy  *Energy
 	sources []*Source
 	digest  string
+	// full and brief are of the two sizes of windows; brief is nil where the energy knows no brief ones.
+	full, brief *sized
+}
+
+// sized is an energy for windows whose X and Y have so many frames each.
+type sized struct {
+	frames  int
+	energy  *Energy
+	sources []*Source
 	gauges  sync.Pool // of *[]*Gauge, one for each source
 }
 
@@ -31,28 +42,46 @@ func NewLearnedEnergy(e *Energy, sources []*Source) (*LearnedEnergy, error) {
 	l := &LearnedEnergy{energy: e, sources: sources}
 	parts := []string{e.Digest()}
 	for _, source := range sources {
-		info := source.Encoder.Info()
-		if WindowFrames%info.FramesPerStep != 0 {
-			return nil, fmt.Errorf("measuring with %s: its steps of %d frames do not divide windows of %d", source.Name, info.FramesPerStep,
-				WindowFrames)
-		}
-		if _, err := l.gauge(source); err != nil {
-			return nil, fmt.Errorf("measuring with %s: %w", source.Name, err)
-		}
-		parts = append(parts, source.Name, info.Digest, source.Predictor.Info().Digest)
-	}
-	observed, given := e.size()
-	if want := len(sources) * StatisticsObserved; observed != want || given != len(sources)*StatisticsGiven {
-		return nil, fmt.Errorf("it judges by %d numbers given %d others; its sources tell %d and %d", observed, given,
-			want, len(sources)*StatisticsGiven)
+		parts = append(parts, source.Name, source.Encoder.Info().Digest, source.Predictor.Info().Digest)
 	}
 	l.digest = encoder.Digest("learned", "1", parts...)
-	return l, nil
+	var err error
+	if l.full, err = newSized(WindowFrames, e, sources); err != nil || e.brief == nil {
+		return l, err
+	}
+	l.brief, err = newSized(BriefFrames, e.brief, sources)
+	return l, err
 }
 
-func (l *LearnedEnergy) gauge(s *Source) (*Gauge, error) {
+func newSized(frames int, e *Energy, sources []*Source) (*sized, error) {
+	z := &sized{frames: frames, energy: e, sources: sources}
+	wantObserved, wantGiven := 0, 0
+	for _, source := range sources {
+		if err := Measurable(source.Encoder.Info(), frames); err != nil {
+			return nil, fmt.Errorf("measuring with %s: %w", source.Name, err)
+		}
+		observed, given := StatisticsOf(frames / source.Encoder.Info().FramesPerStep)
+		wantObserved, wantGiven = wantObserved+observed, wantGiven+given
+	}
+	if observed, given := e.size(); observed != wantObserved || given != wantGiven {
+		return nil, fmt.Errorf("it judges by %d numbers given %d others; its sources tell %d and %d of windows of %d frames",
+			observed, given, wantObserved, wantGiven, frames)
+	}
+	return z, nil
+}
+
+// Measurable says why statistics of windows whose X and Y have so many frames cannot be measured with an encoder's tokens; nil where they can.
+func Measurable(info encoder.Info, frames int) error {
+	if frames%info.FramesPerStep != 0 {
+		return fmt.Errorf("its steps of %d frames do not divide windows of %d", info.FramesPerStep, frames)
+	}
+	_, err := NewGauge(frames/info.FramesPerStep, 1, 1)
+	return err
+}
+
+func (z *sized) gauge(s *Source) (*Gauge, error) {
 	info := s.Encoder.Info()
-	return NewGauge(WindowFrames/info.FramesPerStep, info.GridHeight*info.GridWidth, info.Dim)
+	return NewGauge(z.frames/info.FramesPerStep, info.GridHeight*info.GridWidth, info.Dim)
 }
 
 // Rule is how the energy is made.
@@ -71,31 +100,37 @@ func (l *LearnedEnergy) Side() int {
 }
 
 // Judge says how badly the second half of the frames, side by side pixels each, ensues from the first: in standard deviations of genuine
-// windows.
+// windows of as many frames.
 func (l *LearnedEnergy) Judge(ctx context.Context, frames [][]byte, side int) (float64, error) {
-	if len(frames) != 2*WindowFrames {
-		return 0, fmt.Errorf("judging %d frames: a window has %d", len(frames), 2*WindowFrames)
+	for _, z := range []*sized{l.full, l.brief} {
+		if z != nil && len(frames) == 2*z.frames {
+			return z.judge(ctx, frames, side)
+		}
 	}
-	gauges, ok := l.gauges.Get().(*[]*Gauge)
+	return 0, fmt.Errorf("judging %d frames: a window has %d", len(frames), 2*WindowFrames)
+}
+
+func (z *sized) judge(ctx context.Context, frames [][]byte, side int) (float64, error) {
+	gauges, ok := z.gauges.Get().(*[]*Gauge)
 	if !ok {
 		gauges = new([]*Gauge)
-		for _, source := range l.sources {
-			gauge, err := l.gauge(source)
+		for _, source := range z.sources {
+			gauge, err := z.gauge(source)
 			if err != nil {
 				return 0, err
 			}
 			*gauges = append(*gauges, gauge)
 		}
 	}
-	defer l.gauges.Put(gauges)
-	parts := make([]Statistics, len(l.sources))
-	for i, source := range l.sources {
+	defer z.gauges.Put(gauges)
+	parts := make([]Statistics, len(z.sources))
+	for i, source := range z.sources {
 		var err error
-		if parts[i], err = source.Measure(ctx, (*gauges)[i], frames[:WindowFrames], frames[WindowFrames:], side); err != nil {
+		if parts[i], err = source.Measure(ctx, (*gauges)[i], frames[:z.frames], frames[z.frames:], side); err != nil {
 			return 0, err
 		}
 	}
-	return l.energy.Of(Join(parts...))
+	return z.energy.Of(Join(parts...))
 }
 
 // Measure is the statistics of Y after X, both of side by side pixels.

@@ -14,9 +14,8 @@ import (
 // elephant remembers all steps it was shown: how many, and a sum in which earlier ones count for less. It expects that sum, and checks
 // that what it remembers is what it would remember had it seen the stream straight from where it began.
 type elephant struct {
-	t      *testing.T
-	warmup int
-	log    *elephantLog
+	t   *testing.T
+	log *elephantLog
 }
 
 type elephantLog struct {
@@ -31,7 +30,7 @@ func newElephant(t *testing.T) elephant {
 	return elephant{t: t, log: &elephantLog{remembered: -1}}
 }
 
-func (e elephant) Info() Info { return Info{Name: "elephant", Digest: "elephant", Warmup: e.warmup} }
+func (elephant) Info() Info { return Info{Name: "elephant", Digest: "elephant"} }
 
 func (elephant) Memory() int { return 2 }
 
@@ -193,17 +192,107 @@ func TestAfterAMemoryThatFailedTheStateIsWhatItWas(t *testing.T) {
 	require.Equal(t, calm.send(8), got)
 }
 
-// Invariant 3: after a restart the memory is built up from the segments that are still needed.
+// counting remembers how many steps it was shown; it expects that number.
+type counting struct {
+	t   *testing.T
+	era int
+}
+
+func (c counting) Info() Info { return Info{Name: "counting", Digest: "counting", Warmup: c.era} }
+
+func (counting) Memory() int { return 1 }
+
+func (counting) Remember(_ context.Context, tokens *stream.Tokens, before, out []float32) error {
+	count := float32(0)
+	if before != nil {
+		count = before[0]
+	}
+	for i := range tokens.T {
+		count++
+		out[i] = count
+	}
+	return nil
+}
+
+func (c counting) Expect(_ context.Context, past Past, _, _ int, out []float32) error {
+	for i := range out {
+		out[i] = past.Memory[0]
+	}
+	return nil
+}
+
+// since is how many steps are known after a step: those from the beginning of the era before.
+func (c counting) since(step int) float32 { return float32(step - max(0, step/c.era-1)*c.era + 1) }
+
+// Invariant 7: what a predictor remembers begins anew at the same times however the stream was cut.
+func TestAMemoryBeginsAnewByTheClockOfItsStream(t *testing.T) {
+	const era, length = 10, 200
+	predictor := counting{t: t, era: era}
+	for _, size := range []int{4, 8, 20, length} {
+		camera, windows := newCamera(t, predictor, toyConfig()), 0
+		for i := range length / size {
+			for _, window := range camera.send(size).Windows {
+				if i == 0 && size < 8 { // half of it is context
+					continue
+				}
+				first, sum := int(window.Start*4), 0.0
+				for step := first; step < first+4; step++ {
+					sum += math.Abs(float64(step)-float64(predictor.since(first-1))) / 4
+				}
+				require.InDelta(t, sum, window.Energy, 1e-6, "segments of %d steps, the window at %v s", size, window.Start)
+				windows++
+			}
+		}
+		require.GreaterOrEqual(t, windows, length/4-2)
+	}
+}
+
+// Invariants 3 and 7: read again from the segment that is still needed, a memory is, bit for bit, what it would have been; so it is where what
+// was remembered before that segment was kept.
+func TestAfterARestartAMemoryIsWhatItWouldHaveBeen(t *testing.T) {
+	const era, size, segments = 10, 4, 40
+	for _, options := range [][]ScorerOption{nil, {WithKeptMemory()}} {
+		for cut := 1; cut < segments; cut++ {
+			live := newCamera(t, counting{t: t, era: era}, toyConfig(), options...)
+			restarted := newCamera(t, counting{t: t, era: era}, toyConfig(), options...)
+			var kept [][]byte // before each segment
+			for range cut {
+				kept = append(kept, live.scorer.Memory(live.state))
+				live.send(size)
+			}
+			needed := live.scorer.Needed(live.state).Sequence
+			if options != nil {
+				require.NoError(t, restarted.scorer.Restore(restarted.state, kept[needed]))
+			}
+			for i := range int64(cut) {
+				if i < needed { // only the camera's clock goes on
+					restarted.clip(size)
+					restarted.sequence++
+					continue
+				}
+				require.Nil(t, restarted.send(size, contextOnly))
+			}
+			for range 4 {
+				want, got := live.send(size), restarted.send(size)
+				require.Equal(t, want.Windows, got.Windows, "after segment %d", cut)
+				require.Equal(t, want.Horizons, got.Horizons)
+				require.Equal(t, want.Next, got.Next)
+			}
+			require.Equal(t, live.scorer.Memory(live.state), restarted.scorer.Memory(restarted.state))
+		}
+	}
+}
+
+// Invariants 3 and 6: what is needed has a bound.
 func TestWhatAMemoryIsBuiltUpFromIsNeeded(t *testing.T) {
-	predictor := newElephant(t)
-	predictor.warmup = 20
-	camera := newCamera(t, predictor, toyConfig())
-	for i := range int64(12) {
+	const era = 20
+	camera := newCamera(t, counting{t: t, era: era}, toyConfig())
+	for i := range int64(50) {
 		camera.send(4)
-		// 8 steps of context, 4 of reach and 20 more: eight segments.
-		require.Equal(t, max(0, i-7), camera.scorer.Needed(camera.state).Sequence)
-		require.LessOrEqual(t, camera.state.tokens.T, 12)
-		require.LessOrEqual(t, len(camera.state.pieces), 9)
+		oldest := max(0, 4*(i+1)-12) // 8 steps of context and 4 of reach are kept
+		require.Equal(t, max(0, oldest/era-1)*era/4, camera.scorer.Needed(camera.state).Sequence, "after segment %d", i)
+		require.LessOrEqual(t, len(camera.state.pieces), (12+2*era)/4+1)
+		require.LessOrEqual(t, len(camera.state.newer), 1)
 	}
 }
 

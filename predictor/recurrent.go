@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	recurrentVersion = "1" // part of the digest
-	// recurrentWarmup is how many steps a memory is built up from after a restart: more than twice the steps it is trained on.
+	recurrentVersion = "2" // part of the digest
+	// recurrentWarmup is how many steps a memory is built up from at least: more than twice the steps it is trained on.
 	recurrentWarmup = 64
 	// recurrentGroup is how many streams are worked off side by side, recurrentSteps how many steps of each of them at a time.
 	recurrentGroup = 16

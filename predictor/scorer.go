@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,7 +19,9 @@ type Scorer struct {
 	encoder   encoder.Info
 	predictor Predictor
 	frames    int // predictor.Info().Frames
-	warmup    int // of the encoder and of the predictor, which sees what the encoder makes
+	warmup    int // of the encoder
+	era       int // steps of an era of what the predictor remembers; 0 where it begins once
+	kept      bool
 	// The predictor again, each nil where it cannot do that.
 	targeting   Targeting
 	remembering Remembering
@@ -34,8 +37,8 @@ type Scorer struct {
 
 // scratch is memory for one call of Score.
 type scratch struct {
-	tokens, memories, expected, seen, energies []float32
-	spans                                      []stream.Span
+	tokens, memories, newer, expected, seen, energies []float32
+	spans                                             []stream.Span
 }
 
 // room is memory of a size, with anything in it; it replaces *memory where that is too small.
@@ -55,7 +58,7 @@ func NewScorer(enc encoder.Info, predictor Predictor, cfg Config, decodeFPS floa
 	}
 	info := predictor.Info()
 	s := &Scorer{
-		encoder: enc, predictor: predictor, frames: info.Frames, warmup: enc.Warmup + info.Warmup,
+		encoder: enc, predictor: predictor, frames: info.Frames, warmup: enc.Warmup, era: info.Warmup,
 		cfg: cfg, alpha: cfg.Alpha(),
 		scratch: sync.Pool{New: func() any { return new(scratch) }},
 	}
@@ -180,7 +183,10 @@ func (s *Scorer) check(clip *stream.Clip, tokens *stream.Tokens) error {
 func (s *Scorer) follow(
 	ctx context.Context, state *State, segment *stream.Segment, clip *stream.Clip, tokens *stream.Tokens,
 ) (*stream.Result, error) {
-	last := piece{id: segment.ID(), extent: extentOf(segment, clip), frames: clip.T}
+	last := piece{id: segment.ID(), extent: extentOf(segment, clip), frames: clip.T, until: clip.End}
+	if tokens.T > 0 {
+		last.until = tokens.Spans[tokens.T-1].End
+	}
 	result := s.unscored(segment, last.extent, stream.ReasonShort)
 	result.Decode = decodeOf(clip)
 	if clip.T > 0 {
@@ -270,19 +276,49 @@ func (s *Scorer) remember(ctx context.Context, state *State, line *timeline, scr
 		return nil
 	}
 	line.memory = s.remembering.Memory()
+	line.newer, line.era = state.newer, state.era
 	known, own := len(state.memories), line.tokens.T-line.from
 	line.memories = room(&scratch.memories, known+own*line.memory)
 	copy(line.memories, state.memories)
-	if own == 0 {
-		return nil
-	}
 	var before []float32
 	if known > 0 {
 		before = line.memories[known-line.memory : known]
 	}
-	if err := s.remembering.Remember(ctx, line.steps(line.from, line.tokens.T), before, line.memories[known:]); err != nil {
-		return fmt.Errorf("remembering %d steps: %w", own, err)
+	for from := line.from; from < line.tokens.T; {
+		era, to := line.eraOf(from, s.era), from+1
+		for to < line.tokens.T && line.eraOf(to, s.era) == era {
+			to++
+		}
+		out := line.memories[known+(from-line.from)*line.memory : known+(to-line.from)*line.memory]
+		if err := s.rememberEra(ctx, line, stretch{from, to}, era, before, out, scratch); err != nil {
+			return fmt.Errorf("remembering steps [%d, %d): %w", from, to, err)
+		}
+		before, from = out[len(out)-line.memory:], to
 	}
+	return nil
+}
+
+// rememberEra remembers steps of one era. What is in use was begun with the era before; what was begun with this one becomes that in the next.
+func (s *Scorer) rememberEra(
+	ctx context.Context, line *timeline, steps stretch, era int64, before, out []float32, scratch *scratch,
+) error {
+	begins := before != nil && era != line.era
+	if begins && line.newer != nil {
+		before = line.newer
+	}
+	line.era = era
+	tokens := line.steps(steps.from, steps.to)
+	if err := s.remembering.Remember(ctx, tokens, before, out); err != nil || !begins && line.newer == nil {
+		return err
+	}
+	if begins {
+		line.newer = nil
+	}
+	newer := room(&scratch.newer, len(out))
+	if err := s.remembering.Remember(ctx, tokens, line.newer, newer); err != nil {
+		return err
+	}
+	line.newer = slices.Clone(newer[len(newer)-line.memory:])
 	return nil
 }
 
@@ -291,6 +327,9 @@ func (s *Scorer) remember(ctx context.Context, state *State, line *timeline, scr
 func (s *Scorer) bounds(l layout) bounds {
 	per := s.encoder.FramesPerStep
 	b := bounds{memories: l.reach + 1, framesPerStep: per, warmup: s.warmup, frames: s.rememberedFrames()}
+	if s.remembering != nil && !s.kept {
+		b.era = s.era
+	}
 	if s.frames > 0 {
 		b.frames = max(b.frames, l.reach*per+s.frames)
 	}

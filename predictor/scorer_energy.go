@@ -37,38 +37,47 @@ func (s *Scorer) rememberedFrames() int {
 	return windowFrames - 1
 }
 
-// ends are where a learned energy is measured in a window of so many frames, counted from its first: stretches of WindowFrames frames lie
+// ends are where a learned energy is measured in a window of so many frames, counted from its first: stretches of as many frames as Y has lie
 // side by side from there on. The last one ends with the window, and overlaps the one before it where the window is no multiple; in a
 // window that is shorter it begins before the window.
-func ends(frames int) []int {
+func ends(frames, stretch int) []int {
 	var all []int
-	for end := WindowFrames; end < frames; end += WindowFrames {
+	for end := stretch; end < frames; end += stretch {
 		all = append(all, end)
 	}
 	return append(all, frames)
 }
 
-// measurable is from where on the segment's windows can be judged: a learned energy wants windowFrames frames up to the end of a window.
+// sizes are how many frames the X and the Y may have that a learned energy judges, the best first.
+func (l *LearnedEnergy) sizes() []int {
+	if l.brief == nil {
+		return []int{WindowFrames}
+	}
+	return []int{WindowFrames, BriefFrames}
+}
+
+// measurable is from where on the segment's windows can be judged: a learned energy wants the frames of X and Y up to the end of a window.
 // It is begin or the end of the timeline where that makes no difference, or none can be.
 func (s *Scorer) measurable(line *timeline, begin int) int {
 	if s.learned == nil {
 		return begin
 	}
+	sizes := s.learned.sizes()
 	for _, window := range line.layout.tile(begin, line.tokens.T) {
-		if line.framesUpTo(window.from, window.len()*line.framesPerStep) != nil {
+		if line.framesUpTo(window.from, window.len()*line.framesPerStep, 2*sizes[len(sizes)-1]) != nil {
 			return window.from
 		}
 	}
 	return line.tokens.T
 }
 
-// framesUpTo are the windowFrames frames before that many frames after the step from; nil where there are not as many.
-func (l *timeline) framesUpTo(from, after int) [][]byte {
+// framesUpTo are the count frames before that many frames after the step from; nil where there are not as many.
+func (l *timeline) framesUpTo(from, after, count int) [][]byte {
 	last := len(l.frames) - l.carried - (l.tokens.T-from)*l.framesPerStep + after
-	if last < windowFrames || last > len(l.frames) {
+	if last < count || last > len(l.frames) {
 		return nil
 	}
-	return l.frames[last-windowFrames : last]
+	return l.frames[last-count : last]
 }
 
 // said is the energy of a window: the mean of its tokens', or what the learned energy says of its most surprising stretch.
@@ -78,17 +87,22 @@ func (s *Scorer) said(ctx context.Context, line *timeline, window stretch, token
 		return Said{distance, distance}, nil
 	}
 	most, known := Said{Distance: distance}, false
-	for _, end := range ends(window.len() * line.framesPerStep) {
-		frames := line.framesUpTo(window.from, end)
-		if frames == nil { // of a long window the beginning only
-			continue
+	for _, size := range s.learned.sizes() {
+		for _, end := range ends(window.len()*line.framesPerStep, size) {
+			frames := line.framesUpTo(window.from, end, 2*size)
+			if frames == nil { // of a long window the beginning only
+				continue
+			}
+			energy, err := s.learned.Judge(ctx, frames, line.side)
+			if err != nil {
+				return Said{}, fmt.Errorf("judging steps [%d, %d): %w", window.from, window.to, err)
+			}
+			if !known || energy > most.Energy {
+				most.Energy, known = energy, true
+			}
 		}
-		energy, err := s.learned.Judge(ctx, frames, line.side)
-		if err != nil {
-			return Said{}, fmt.Errorf("judging steps [%d, %d): %w", window.from, window.to, err)
-		}
-		if !known || energy > most.Energy {
-			most.Energy, known = energy, true
+		if known { // brief windows are for where there is nothing better
+			break
 		}
 	}
 	return most, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -43,15 +44,15 @@ func drift(frames int, velocity float64, seed uint64) *stream.Clip {
 	return clip
 }
 
-// learnedOf is a one-class energy of drifting pictures, by a source.
-func learnedOf(t *testing.T, source *Source) *LearnedEnergy {
+// drifting is a one-class energy of drifting pictures, X and Y of so many frames each, by a source.
+func drifting(t *testing.T, source *Source, frames int) *Energy {
 	t.Helper()
-	gauge, err := NewGauge(WindowFrames/source.Encoder.Info().FramesPerStep, 16, source.Encoder.Info().Dim)
+	gauge, err := NewGauge(frames/source.Encoder.Info().FramesPerStep, 16, source.Encoder.Info().Dim)
 	require.NoError(t, err)
 	var genuine []Statistics
 	for i := range uint64(160) {
-		clip := drift(2*WindowFrames, 0.3+float64(i%20)/10, i)
-		s, err := source.Measure(t.Context(), gauge, framesOf(clip, 0, WindowFrames), framesOf(clip, WindowFrames, 2*WindowFrames), clip.H)
+		clip := drift(2*frames, 0.3+float64(i%20)/10, i)
+		s, err := source.Measure(t.Context(), gauge, framesOf(clip, 0, frames), framesOf(clip, frames, 2*frames), clip.H)
 		require.NoError(t, err)
 		genuine = append(genuine, s)
 	}
@@ -59,6 +60,12 @@ func learnedOf(t *testing.T, source *Source) *LearnedEnergy {
 	require.NoError(t, err)
 	energy, err := NewEnergy([]Part{{OneClass: oneClass}}, RuleOneClass, genuine)
 	require.NoError(t, err)
+	return energy
+}
+
+// learnedOf is an energy at work.
+func learnedOf(t *testing.T, source *Source, energy *Energy) *LearnedEnergy {
+	t.Helper()
 	learned, err := NewLearnedEnergy(energy, []*Source{source})
 	require.NoError(t, err)
 	require.Equal(t, 16, learned.Side())
@@ -83,9 +90,15 @@ type watcher struct {
 
 func newWatcher(t *testing.T, window time.Duration) *watcher {
 	t.Helper()
+	source := glimpse(t)
+	return watcherWith(t, window, learnedOf(t, source, drifting(t, source, WindowFrames)))
+}
+
+func watcherWith(t *testing.T, window time.Duration, learned *LearnedEnergy) *watcher {
+	t.Helper()
 	enc, err := encoder.NewPatchesOf(32, 4)
 	require.NoError(t, err)
-	w := &watcher{t: t, learned: learnedOf(t, glimpse(t)), encoder: enc}
+	w := &watcher{t: t, learned: learned, encoder: enc}
 	cfg := Config{
 		Context: window, Horizons: []time.Duration{window, 2 * window}, Map: true,
 		Calibrate: CalibrateConfig{Warmup: 8 * time.Second, FalseAlarmsPerDay: 864},
@@ -183,12 +196,55 @@ func TestALearnedEnergySaysTheSameAfterARestart(t *testing.T) {
 	}
 }
 
+// Where there are fewer than 16 frames, brief windows are judged; where there are as many, none is.
+func TestWhatIsTooShortForAWindowIsJudgedByABriefOne(t *testing.T) {
+	source := glimpse(t)
+	energy, err := drifting(t, source, WindowFrames).WithBrief(drifting(t, source, BriefFrames))
+	require.NoError(t, err)
+	learned := learnedOf(t, source, energy)
+	require.NotEqual(t, learnedOf(t, source, drifting(t, source, WindowFrames)).Digest(), learned.Digest())
+	clip := drift(40, 1, 9)
+	judge := func(end, frames int) float64 {
+		energy, err := learned.Judge(t.Context(), framesOf(clip, end-2*frames, end), clip.H)
+		require.NoError(t, err)
+		return energy
+	}
+	for frames := 1; frames < 16; frames++ {
+		w := watcherWith(t, time.Second, learned)
+		result := w.score(w.scorer.NewState(), clip, 0, frames)
+		if frames < 2*BriefFrames {
+			require.Nil(t, result.Energy, "%d frames", frames)
+			continue
+		}
+		require.Len(t, result.Windows, 1)
+		from, most := frames/2, math.Inf(-1)
+		for _, end := range ends(frames-from, BriefFrames) {
+			if from+end >= 2*BriefFrames {
+				most = max(most, judge(from+end, BriefFrames))
+			}
+		}
+		require.Equal(t, most, result.Windows[0].Energy, "%d frames", frames)
+	}
+	w := watcherWith(t, time.Second, learned)
+	state := w.scorer.NewState()
+	require.Len(t, w.score(state, clip, 0, 8).Windows, 1)
+	for from := 8; from < clip.T; from += 8 {
+		require.Equal(t, judge(from+8, WindowFrames), w.score(state, clip, from, from+8).Windows[0].Energy)
+	}
+	path := filepath.Join(t.TempDir(), EnergyFile)
+	require.NoError(t, WriteEnergy(path, energy, EnergyAbout{Sources: []string{source.Name}}))
+	read, _, err := OpenEnergy(path)
+	require.NoError(t, err)
+	require.Equal(t, learned.Digest(), learnedOf(t, source, read).Digest())
+}
+
 func TestWindowsOfOtherLengthsAreJudgedByStretchesThatEndInThem(t *testing.T) {
-	require.Equal(t, []int{8}, ends(8))
-	require.Equal(t, []int{5}, ends(5))
-	require.Equal(t, []int{8, 10}, ends(10))
-	require.Equal(t, []int{8, 16}, ends(16))
-	require.Equal(t, []int{8, 16, 17}, ends(17))
+	require.Equal(t, []int{8}, ends(8, 8))
+	require.Equal(t, []int{5}, ends(5, 8))
+	require.Equal(t, []int{8, 10}, ends(10, 8))
+	require.Equal(t, []int{8, 16}, ends(16, 8))
+	require.Equal(t, []int{8, 16, 17}, ends(17, 8))
+	require.Equal(t, []int{3, 5}, ends(5, 3))
 	clip := drift(80, 1, 5)
 	for frames, last := range map[int]int{12: 4, 16: 8, 5: 0} {
 		w := newWatcher(t, time.Duration(frames)*time.Second/8)
@@ -265,7 +321,8 @@ func TestTheModelNamesTheLearnedEnergy(t *testing.T) {
 }
 
 func TestALearnedEnergyRefusesOtherSources(t *testing.T) {
-	learned := learnedOf(t, glimpse(t))
+	source := glimpse(t)
+	learned := learnedOf(t, source, drifting(t, source, WindowFrames))
 	_, err := NewLearnedEnergy(learned.energy, []*Source{glimpse(t), glimpse(t)})
 	require.ErrorContains(t, err, "its sources tell")
 	odd := &Source{Name: "odd", Encoder: pairsOf(3), Predictor: NewPersistence()}

@@ -40,14 +40,14 @@ type camera struct {
 	sequence int64
 }
 
-func newCamera(t *testing.T, predictor Predictor, cfg Config) *camera {
+func newCamera(t *testing.T, predictor Predictor, cfg Config, options ...ScorerOption) *camera {
 	t.Helper()
-	return newCameraOf(t, toy, predictor, cfg)
+	return newCameraOf(t, toy, predictor, cfg, options...)
 }
 
-func newCameraOf(t *testing.T, enc encoder.Info, predictor Predictor, cfg Config) *camera {
+func newCameraOf(t *testing.T, enc encoder.Info, predictor Predictor, cfg Config, options ...ScorerOption) *camera {
 	t.Helper()
-	scorer, err := NewScorer(enc, predictor, cfg, 4)
+	scorer, err := NewScorer(enc, predictor, cfg, 4, options...)
 	require.NoError(t, err)
 	return &camera{t: t, scorer: scorer, state: scorer.NewState(), encoder: enc, step: toyStep}
 }

@@ -1,6 +1,7 @@
 package predictor
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -22,6 +23,9 @@ type State struct {
 	tokens *stream.Tokens
 	// memories are what a Remembering predictor remembers after each of the last steps, `[n, Memory()]`, n ≤ tokens.T.
 	memories []float32
+	// newer is what it remembers that began with era, that of the last step; nil before the stream's second era. See Scorer.remember.
+	newer []float32
+	era   int64
 	// frames are the last frames, oldest first; carried of them came after the last step and will be part of the next one.
 	frames  [][]byte
 	carried int
@@ -38,6 +42,7 @@ type piece struct {
 	id     stream.SegmentID
 	extent stream.Extent
 	frames int
+	until  time.Duration // on the stream's clock
 }
 
 // Calibrator is the stream's calibration, to be exported and imported.
@@ -86,6 +91,7 @@ func (s *State) keepMemories(line *timeline, steps int) {
 	if line.memory == 0 {
 		return
 	}
+	s.newer, s.era = line.newer, line.era
 	size := steps * line.memory
 	if cap(s.memories) < size {
 		s.memories = make([]float32, size)
@@ -123,9 +129,9 @@ func (s *State) trim(bounds bounds) {
 		steps += bounds.warmup
 	}
 	needed := steps*bounds.framesPerStep + s.carried
-	newer := 0
+	newer, begin := 0, s.begin(bounds.era)
 	for i, piece := range slices.Backward(s.pieces) {
-		if newer >= needed {
+		if newer >= needed && piece.until <= begin {
 			s.pieces = append(s.pieces[:0], s.pieces[i+1:]...)
 			return
 		}
@@ -133,13 +139,27 @@ func (s *State) trim(bounds bounds) {
 	}
 }
 
+// begin is when the memory began that the oldest step kept has, were the stream as old; half a step later, to be on the safe side of
+// times that are not quite exact.
+func (s *State) begin(steps int) time.Duration {
+	if steps == 0 || s.tokens == nil {
+		return math.MaxInt64
+	}
+	return time.Duration(eraAt(s.tokens.Spans[0].Start, s.step, steps)-1)*time.Duration(steps)*s.step + s.step/2
+}
+
+// eraAt is the era that a step begins in, of so many steps each, counted from where the stream's clock begins.
+func eraAt(start, step time.Duration, steps int) int64 {
+	return int64((start + step/2) / (step * time.Duration(steps)))
+}
+
 // bounds is how much of a stream is remembered.
 type bounds struct {
 	// steps is how many steps, memories after how many of them, frames how many frames before the end of the last step.
 	steps, memories, frames, framesPerStep int
-	// warmup is how many steps before those are to be read again after a restart, to build up a memory. They are not kept, the names
-	// of their segments are.
-	warmup int
+	// warmup is how many steps before those are to be read again after a restart, for an encoder that sees earlier ones; era is how many
+	// steps an era has, where a memory is to be built up again from one's beginning. They are not kept, the names of their segments are.
+	warmup, era int
 }
 
 // timeline is what is known of a stream while a segment is scored: the state's steps, then the segment's own.
@@ -153,6 +173,9 @@ type timeline struct {
 	// memories are what is remembered after the last steps, memory numbers each; none where the predictor remembers nothing.
 	memories []float32
 	memory   int
+	// newer and era are as in State, after the last step that was remembered.
+	newer []float32
+	era   int64
 	// frames are the frames of the last steps and those carried, framesPerStep of them a step; the newest are the clip's own memory.
 	frames                 [][]byte
 	carried, framesPerStep int
@@ -167,6 +190,14 @@ func (l *timeline) steps(from, to int) *stream.Tokens {
 	shape := l.tokens.Shape
 	shape.T = to - from
 	return &stream.Tokens{Shape: shape, Data: l.tokens.Data[from*shape.Step() : to*shape.Step()], Spans: l.tokens.Spans[from:to]}
+}
+
+// eraOf is the era of a step, where eras have so many steps; all is one where that is 0.
+func (l *timeline) eraOf(step, steps int) int64 {
+	if steps == 0 {
+		return 0
+	}
+	return eraAt(l.tokens.Spans[step].Start, l.step, steps)
 }
 
 // past is what a predictor may look at when its context ends before the step end, and that many frames with it.

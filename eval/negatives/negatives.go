@@ -22,6 +22,12 @@ const (
 	Splice     Kind = "splice"     // Y with a box of another family's frames in it, a third of the picture wide and high
 	Speed2     Kind = "speed2"     // twice as fast: frames 9, 11, … 23
 	Brightness Kind = "brightness" // Y half as bright again, clipped; no kind of discontinuity that a camera does not make by itself
+	// Of these every frame was encoded again (JPEG, of another quality each time), so that no two are the same: Coded is Y, which does continue X,
+	// the others are what a recorder makes that plays a recording again.
+	Coded       Kind = "coded"
+	FreezeCoded Kind = "freeze_coded"
+	RewindCoded Kind = "rewind_coded"
+	LoopCoded   Kind = "loop_coded" // X once more
 )
 
 const (
@@ -42,10 +48,14 @@ func Kinds() []Kind {
 	return []Kind{Other, Jump, Skip, Reverse, Rewind, Freeze, Shuffle, Mirror, Splice, Speed2}
 }
 
+// Reported are kinds that are told of, and not part of any mean: of Brightness and Coded an energy should rather not make much, and no energy
+// has seen an example of the last three.
+func Reported() []Kind { return []Kind{Brightness, Coded, FreezeCoded, RewindCoded, LoopCoded} }
+
 // Motion says that the kind is a matter of motion: where nothing moves it makes no difference, and is left out.
 func (k Kind) Motion() bool {
 	switch k {
-	case Jump, Skip, Reverse, Rewind, Freeze, Shuffle, Speed2:
+	case Jump, Skip, Reverse, Rewind, Freeze, Shuffle, Speed2, FreezeCoded, RewindCoded, LoopCoded:
 		return true
 	}
 	return false
@@ -119,6 +129,14 @@ func (w Window) make(random *rand.Rand, kind Kind, p parameters) (Negative, bool
 		n.Frames = w.frames(Length+1, p.pace)
 	case Brightness:
 		n.Frames = each(w.Y(), func(from, to []byte) { brighten(from, to, p.gain) })
+	case Coded:
+		n.Frames = code(random, w.Y(), w.Side)
+	case FreezeCoded:
+		n.Frames = code(random, w.frames(Length-1, 0), w.Side)
+	case RewindCoded:
+		n.Frames = code(random, w.frames(Length-1, -1), w.Side)
+	case LoopCoded:
+		n.Frames = code(random, w.X(), w.Side)
 	default:
 		panic(fmt.Sprintf("negatives: %q is no kind", kind))
 	}

@@ -1,6 +1,7 @@
 package negatives
 
 import (
+	"bytes"
 	"image"
 	"math/rand/v2"
 	"testing"
@@ -94,6 +95,39 @@ func TestShuffleKeepsFramesButNotTheirOrder(t *testing.T) {
 			}
 		}
 		require.LessOrEqual(t, kept, 2)
+	}
+}
+
+// TestCodedFramesAreNearlyTheSameAndNeverTwice: of a kind that shows one frame again and again, too.
+func TestCodedFramesAreNearlyTheSameAndNeverTwice(t *testing.T) {
+	smooth := window(Span)
+	for i, frame := range smooth.Frames {
+		for at := range frame {
+			frame[at] = byte(60 + 4*i + at%side)
+		}
+	}
+	for kind, of := range map[Kind]func(i int) int{
+		Coded: func(i int) int { return Length + i }, FreezeCoded: func(int) int { return Length - 1 },
+		RewindCoded: func(i int) int { return Length - 1 - i }, LoopCoded: func(i int) int { return i },
+	} {
+		got, ok := Make(random(), kind, smooth)
+		require.True(t, ok)
+		require.Len(t, got.Frames, Length)
+		again, _ := Make(random(), kind, smooth)
+		require.Equal(t, again, got, "the same from the same random numbers")
+		same := 0
+		for i, frame := range got.Frames {
+			off := 0
+			for at, value := range frame {
+				off += max(int(value)-int(smooth.Frames[of(i)][at]), int(smooth.Frames[of(i)][at])-int(value))
+			}
+			require.NotEqual(t, smooth.Frames[of(i)], frame)
+			require.Less(t, off, 12*len(frame), "%s, frame %d", kind, i)
+			if i > 0 && bytes.Equal(frame, got.Frames[i-1]) {
+				same++
+			}
+		}
+		require.Less(t, same, 3, kind)
 	}
 }
 
