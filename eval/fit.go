@@ -191,12 +191,7 @@ func (e *Energies) Scores(name string) []Score {
 		scores = append(scores, e.score(name+": "+string(rule), rule, false))
 	}
 	if small := e.Fused.Brief(); small != nil {
-		scores = append(scores, Score{
-			Name: name + ": brief " + string(predictor.RuleMix),
-			energy: func(judged []Judged, _ negatives.Kind) (float64, error) {
-				return small.Of(join(judged, e.Sources, brief))
-			},
-		})
+		scores = append(scores, e.briefly(name, small))
 	}
 	if len(e.Without) == 0 {
 		return scores
@@ -224,12 +219,38 @@ func (e *Energies) score(name string, rule predictor.Rule, leaveOut bool) Score 
 	}
 }
 
-// Shipped is the score of an energy that was fitted before, of the sources at these indexes.
-func Shipped(name string, energy *predictor.Energy, sources []int) Score {
+// Shipped are the scores of an energy that was fitted before: by its own rule, without its head, and of brief windows. ok is false where
+// one of the sources it was fitted to is not among these.
+func Shipped(name string, energy *predictor.Energy, about predictor.EnergyAbout, sources []*Source) (scores []Score, ok bool) {
+	e := &Energies{Fused: energy}
+	for _, live := range about.Sources {
+		at := slices.IndexFunc(sources, func(s *Source) bool {
+			return s.Live == live && (live != predictor.SourceModel || s.Model == about.Model)
+		})
+		if at < 0 {
+			return nil, false
+		}
+		e.Sources = append(e.Sources, at)
+	}
+	rules := []predictor.Rule{energy.Rule}
+	if energy.Rule != predictor.RuleOneClass {
+		rules = append(rules, predictor.RuleOneClass)
+	}
+	for _, rule := range rules {
+		scores = append(scores, e.score(name+": "+string(rule), rule, false))
+	}
+	if small := energy.Brief(); small != nil {
+		scores = append(scores, e.briefly(name, small))
+	}
+	return scores, true
+}
+
+// briefly is the score of brief windows.
+func (e *Energies) briefly(name string, small *predictor.Energy) Score {
 	return Score{
-		Name: name, NoNegatives: energy.Rule == predictor.RuleOneClass,
+		Name: name + ": brief " + string(small.Rule),
 		energy: func(judged []Judged, _ negatives.Kind) (float64, error) {
-			return energy.Of(join(judged, sources, whole))
+			return small.Of(join(judged, e.Sources, brief))
 		},
 	}
 }

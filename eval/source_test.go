@@ -145,5 +145,6 @@ func TestRawEnergiesAreTheMeanDifferenceOfPixels(t *testing.T) {
 	judged, err := e.judge(t.Context(), negatives.Negative{Frames: flat(51, 51, 51, 51, 102, 102, 102, 102)})
 	require.NoError(t, err)
 	require.InDelta(t, 0.1, judged.Raw, 1e-6)
-	require.Len(t, judged.Statistics.Observed, predictor.StatisticsObserved)
+	observed, _ := predictor.StatisticsOf(negatives.Length)
+	require.Len(t, judged.Statistics.Observed, observed)
 }

@@ -25,7 +25,9 @@ type ContinuationSuite struct {
 	Augmented   AugmentedConfig
 	Head        predictor.HeadConfig
 	LeaveOneOut bool
-	Seed        uint64
+	// Shipped are scores of energies that were fitted before, of the sources.
+	Shipped []Score
+	Seed    uint64
 	// Progress, which may be nil, is told what is being done and how much of it; calls do not overlap.
 	Progress func(what string, done, total int)
 }
@@ -99,6 +101,7 @@ func (s *ContinuationSuite) Judge(ctx context.Context, footage *train.Footage, l
 			scores = append(scores, Verified(source.Name, i))
 		}
 	}
+	scores = append(scores, s.Shipped...)
 	for _, l := range learned {
 		scores = append(scores, l.Scores(l.Name)...)
 	}

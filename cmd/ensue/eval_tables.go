@@ -26,6 +26,8 @@ type continuationFlags struct {
 	headSteps       int
 	save            string
 	rule            string
+	energies        []string
+	plain           bool
 }
 
 func (a *app) evalContinuationCommand() *cobra.Command {
@@ -35,6 +37,7 @@ func (a *app) evalContinuationCommand() *cobra.Command {
 		Short: "real footage against ten kinds of what does not continue it",
 		Long: "Continuation takes windows of footage, X of 8 frames and Y of the next 8, about a second each, and asks whether the energy\n" +
 			"of Y is lower than that of frames that do not continue X: of another clip, later, backwards, frozen, shuffled, mirrored, and so on.\n" +
+			"The energy that lies beside a model is judged as it is, and where it has one for brief windows, that, too.\n" +
 			"Any folder of videos will do. With --fit it also learns energies from other footage (statistics of Y given X: one-class,\n" +
 			"head, both), of optical flow, of the untrained encoder and of every model, and judges them on the same windows.",
 		Example: "  ensue eval continuation --data clips/\n" +
@@ -49,6 +52,8 @@ func (a *app) evalContinuationCommand() *cobra.Command {
 	f.BoolVar(&flags.leaveOneOut, "leave-one-out", false, "also judge each kind by a head that never saw it")
 	f.IntVar(&flags.windows, "windows", eval.DefaultAugmented().Windows, "varied windows of --fit that heads learn from")
 	f.IntVar(&flags.headSteps, "head-steps", predictor.HeadConfig{}.Default().Steps, "steps that each net of a head is trained")
+	f.StringArrayVar(&flags.energies, "energy", nil, "also judge the learned energy of this file; those beside the models are judged anyway")
+	f.BoolVar(&flags.plain, "no-baselines", false, "judge the models and their energies alone")
 	f.StringVar(&flags.save, "save", "", "folder to write the learned energies to that a pipeline can use")
 	f.StringVar(&flags.rule, "rule", string(predictor.RuleMix), fmt.Sprintf("rule of the energies that are saved: %v", predictor.Rules()))
 	flags.add(command, true, 0)
@@ -61,6 +66,8 @@ func (f *continuationFlags) check() error {
 		return inputError("flags.value", errors.New("--data is missing"), "as in --data clips/")
 	case f.windows < 1 || f.headSteps < 1:
 		return inputError("flags.value", errors.New("--windows and --head-steps are at least 1"), "the recipe has 3200 and 2500")
+	case f.plain && (len(f.fit) > 0 || len(f.models)+len(f.energies) == 0):
+		return inputError("flags.value", errors.New("--no-baselines judges models and energies as they are"), "name them, without --fit")
 	case len(f.fit) == 0 && (f.leaveOneOut || f.save != "" || f.redistributable):
 		return inputError("flags.value", errors.New("--leave-one-out, --save and --redistributable need --fit"),
 			"name the footage to learn from")
@@ -90,6 +97,9 @@ func (a *app) evalContinuation(command *cobra.Command, flags continuationFlags) 
 func (j *judging) continuation(command *cobra.Command, flags continuationFlags) (*eval.Continuation, []string, error) {
 	suite, err := j.continuationSuite(flags)
 	if err != nil {
+		return nil, nil, err
+	}
+	if suite.Shipped, err = shipped(flags, suite.Sources); err != nil {
 		return nil, nil, err
 	}
 	var learned []eval.Learned
@@ -125,6 +135,9 @@ func (j *judging) continuationSuite(flags continuationFlags) (*eval.Continuation
 	if err != nil {
 		return nil, err
 	}
+	if flags.plain {
+		return j.withoutBaselines(flags, sources)
+	}
 	untrained, err := j.untrained(negatives.Length)
 	if err != nil {
 		return nil, err
@@ -147,6 +160,64 @@ func (j *judging) continuationSuite(flags continuationFlags) (*eval.Continuation
 		return nil, inputError("eval.model", err, "")
 	}
 	return suite, nil
+}
+
+// withoutBaselines are the models, and flow, which energies judge by.
+func (j *judging) withoutBaselines(flags continuationFlags, sources []*eval.Source) (*eval.ContinuationSuite, error) {
+	models, err := j.models(flags.evalFlags)
+	if err != nil {
+		return nil, err
+	}
+	sources = slices.DeleteFunc(sources, func(s *eval.Source) bool { return s.Live == "" })
+	return &eval.ContinuationSuite{Sources: append(sources, models...), Seed: flags.seed, Progress: j.progress}, nil
+}
+
+// shipped are the scores of the energies beside the models, and of those that flags name.
+func shipped(flags continuationFlags, sources []*eval.Source) ([]eval.Score, error) {
+	var scores []eval.Score
+	for _, dir := range flags.models {
+		energy, about, err := energyBeside(dir)
+		if err != nil {
+			return nil, inputError("eval.model", fmt.Errorf("--model %s: %w", dir, err), "fit its energy again: ensue train energy")
+		}
+		if energy == nil {
+			continue
+		}
+		if own, ok := eval.Shipped(filepath.Base(filepath.Clean(dir))+"'s energy", energy, about, sources); ok {
+			scores = append(scores, own...)
+		}
+	}
+	for _, path := range flags.energies {
+		energy, about, err := predictor.OpenEnergy(path)
+		if err != nil {
+			return nil, inputError("eval.model", fmt.Errorf("--energy %s: %w", path, err), "a file that ensue train energy wrote")
+		}
+		own, ok := eval.Shipped(filepath.Base(path), energy, about, sources)
+		if !ok {
+			return nil, inputError("eval.model", fmt.Errorf("--energy %s: it is of %s", path, strings.Join(about.Sources, ", ")),
+				"name the model it was fitted for, too: --model")
+		}
+		scores = append(scores, own...)
+	}
+	return scores, nil
+}
+
+// energyBeside is the energy in a model's directory; nil where there is none.
+func energyBeside(dir string) (_ *predictor.Energy, about predictor.EnergyAbout, err error) {
+	m, err := openModel(dir)
+	if err != nil {
+		return nil, about, err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	if !m.HasExtra(predictor.EnergyFile) {
+		return nil, about, nil
+	}
+	s, err := m.Extra(predictor.EnergyFile)
+	if err != nil {
+		return nil, about, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return predictor.ReadEnergy(s)
 }
 
 // write saves the learned energies that a pipeline has the sources of, if that was asked for.
