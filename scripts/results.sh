@@ -2,7 +2,8 @@
 # Writes docs/results.md: the tables of `ensue eval`, as its commands print them. VIDEO is a folder with train/, dev/ and manifest.csv;
 # MODELS are model directories to put beside the baselines, `builtin` (the default) is the model that comes with the program; SEEDS are
 # directories of one recipe trained from several seeds. A table that stands in out/results is taken as it is, and one that was begun gone on
-# with: remove it to measure anew.
+# with: remove it to measure anew. MEASURE is a regular expression of the names of tables that may be measured; what is neither there nor
+# may be measured is told as missing. CONTINUATION and OBJECTIVES are more arguments of those tables.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,6 +11,9 @@ ENSUE=${ENSUE:-bin/ensue}
 VIDEO=${VIDEO:-../shared/video}
 OUT=${OUT:-out/results}
 PAGE=${PAGE:-docs/results.md}
+MEASURE=${MEASURE:-.}
+read -r -a continuation <<<"${CONTINUATION:-}"
+read -r -a objectives <<<"${OBJECTIVES:-}"
 # Threads that compute; 1 gives the same figures on every machine with the same instructions, whatever else it does.
 THREADS=${THREADS:-1}
 models=()
@@ -24,6 +28,10 @@ table() {
 	local name=$1 begun=$SECONDS
 	shift
 	if [ ! -s "$OUT/$name.txt" ] || [ "$(cat "$OUT/$name.arguments" 2>/dev/null)" != "$*" ]; then
+		if [[ ! $name =~ $MEASURE ]]; then
+			printf '\nNot measured yet: `ensue eval %s`.\n' "$*"
+			return
+		fi
 		echo "measuring $name" >&2
 		"$ENSUE" eval "$@" --threads "$THREADS" --plot "$OUT/$name.html" >"$OUT/$name.tmp"
 		echo "$((SECONDS - begun))" >"$OUT/$name.seconds"
@@ -50,9 +58,19 @@ second was then confirmed by fitting half of the `train` clips and measuring the
 Real footage (`dev`), X and Y of about a second each, against ten kinds of Y that do not continue X. `raw` is the plain distance between
 what was expected and what came. `one_class` is learned from genuine windows alone, `head` on made-up negatives of varied windows, `LOO`
 by a head that never saw the kind it is tested on; `mix` and `max` take both. Energies of two sources have the statistics of both side by
-side.
+side. `brief` is the energy of 3 and 3 frames, where a clip has no more. The ten kinds are those up to `speed2`; of the others, which no mean has
+in it, `coded` is Y encoded again (it does continue X: .5 is right), `freeze_coded`, `rewind_coded` and `loop_coded` are the last frame, X backwards and
+X once more, encoded again: what a repetition is worth where no frame is exactly repeated. A head could call `coded` what it has not seen, so judge
+those three by how much more than `coded` they are.
+
+The energy that lies beside the default model, as it is:
 TEXT
-	table continuation continuation --data "$VIDEO/dev" --fit "$VIDEO/train" --leave-one-out "${models[@]}"
+	table shipped continuation --data "$VIDEO/dev" --no-baselines "${models[@]}"
+	cat <<'TEXT'
+
+The same of energies that were learned for this table, from the clips that may be passed on, beside the baselines.
+TEXT
+	table continuation continuation --data "$VIDEO/dev" --fit "$VIDEO/train" --redistributable --leave-one-out "${models[@]}" "${continuation[@]}"
 	cat <<'TEXT'
 
 ## Violations of expectation
@@ -85,7 +103,7 @@ A small model by each objective, on the same footage and generated scenes, with 
 it tells what collapses and what learns at once, not what any of them reaches in the end. The two transformers are the same but for what is predicted:
 the next second, or masked places.
 TEXT
-	table objectives objectives --data "$VIDEO/dev" --fit "$VIDEO/train" --output "$OUT/objectives"
+	table objectives objectives --data "$VIDEO/dev" --fit "$VIDEO/train" --output "$OUT/objectives" "${objectives[@]}"
 	cat <<'TEXT'
 
 ## Anomalies in footage of one camera
