@@ -42,7 +42,7 @@ func TestEvalContinuationLearnsAndJudges(t *testing.T) {
 	table := tableOf(t, "eval", "continuation", "--data", samples()[0], "--fit", samples()[1], "--fit", samples()[2],
 		"--windows", "60", "--head-steps", "20", "--threads", "1", "--cache", filepath.Join(folder, "cache"), "--save", folder, "--rule", "head",
 		"--plot", filepath.Join(folder, "plot.svg"))
-	require.Len(t, table["scores"], 4+3*4) // raw ones; flow, the untrained encoder and both, by every rule
+	require.Len(t, table["scores"], 4+3*5) // raw ones; flow, the untrained encoder and both, by every rule and of brief windows
 	require.InDelta(t, 12, table["windows"], 0)
 	energy, about, err := predictor.OpenEnergy(filepath.Join(folder, "flow.safetensors"))
 	require.NoError(t, err)
@@ -50,6 +50,21 @@ func TestEvalContinuationLearnsAndJudges(t *testing.T) {
 	require.Equal(t, []string{predictor.SourceFlow}, about.Sources)
 	require.NoFileExists(t, filepath.Join(folder, "untrained_encoder.safetensors"), "no pipeline has that source")
 	require.FileExists(t, filepath.Join(folder, "plot.svg"))
+
+	alone := tableOf(t, "eval", "continuation", "--data", samples()[0], "--no-baselines", "--energy", filepath.Join(folder, "flow.safetensors"),
+		"--threads", "1", "--cache", filepath.Join(folder, "cache"))
+	require.Len(t, alone["scores"], 1+3) // of flow: raw; the file's rule, one_class, brief windows
+	byName := func(table map[string]any, name string) any {
+		for _, score := range table["scores"].([]any) {
+			if score := score.(map[string]any); score["name"] == name {
+				return score["kinds"]
+			}
+		}
+		return nil
+	}
+	require.NotNil(t, byName(table, "flow: head"))
+	require.Equal(t, byName(table, "flow: head"), byName(alone, "flow.safetensors: head"), "what was saved judges as what was learned")
+	require.Equal(t, byName(table, "flow: one_class"), byName(alone, "flow.safetensors: one_class"))
 }
 
 func TestEvalRetrievalAsksSecondsAhead(t *testing.T) {
@@ -85,6 +100,7 @@ func TestEvalRefusesWhatItCannotJudge(t *testing.T) {
 		"no footage":        {[]string{"continuation", "--data", t.TempDir(), "--cache", t.TempDir()}, "eval.footage", ""},
 		"no such model":     {[]string{"voe", "--model", "/nowhere/model"}, "eval.model", "/nowhere/model"},
 		"save, no fit":      {[]string{"continuation", "--data", ".", "--save", "x"}, "flags.value", "--fit"},
+		"nothing to judge":  {[]string{"continuation", "--data", ".", "--no-baselines"}, "flags.value", "without --fit"},
 		"no such rule":      {[]string{"continuation", "--data", ".", "--rule", "median"}, "flags.value", "median"},
 		"odd plot":          {[]string{"voe", "--plot", "table.pdf"}, "flags.value", ".pdf"},
 		"no pairs":          {[]string{"voe", "--pairs", "0"}, "flags.value", "--pairs"},
