@@ -100,7 +100,7 @@ func TestEvalRefusesWhatItCannotJudge(t *testing.T) {
 		"no footage":        {[]string{"continuation", "--data", t.TempDir(), "--cache", t.TempDir()}, "eval.footage", ""},
 		"no such model":     {[]string{"voe", "--model", "/nowhere/model"}, "eval.model", "/nowhere/model"},
 		"save, no fit":      {[]string{"continuation", "--data", ".", "--save", "x"}, "flags.value", "--fit"},
-		"nothing to judge":  {[]string{"continuation", "--data", ".", "--no-baselines"}, "flags.value", "without --fit"},
+		"nothing to judge":  {[]string{"continuation", "--data", ".", "--no-baselines"}, "flags.value", "--no-baselines"},
 		"no such rule":      {[]string{"continuation", "--data", ".", "--rule", "median"}, "flags.value", "median"},
 		"odd plot":          {[]string{"voe", "--plot", "table.pdf"}, "flags.value", ".pdf"},
 		"no pairs":          {[]string{"voe", "--pairs", "0"}, "flags.value", "--pairs"},
