@@ -2,7 +2,15 @@ package container
 
 /*
 #include <errno.h>
+#include <libavutil/pixdesc.h>
 #include "bridge.h"
+
+// picture_bits is how many bits a pixel of the decoder's pictures takes, padding included; 12, those of most video, where it is not known.
+static int picture_bits(const AVCodecContext *c) {
+	const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(c->pix_fmt);
+	int bits = d ? av_get_padded_bits_per_pixel(d) : 0;
+	return bits > 0 ? bits : 12;
+}
 */
 import "C"
 
@@ -97,6 +105,31 @@ func (c *Codec) Passes() bool { return c.passable }
 
 // Delay is how many pictures the decoder holds back to bring them into order.
 func (c *Codec) Delay() int { return int(c.c.has_b_frames) }
+
+// What a decoder keeps of pictures: most that the standards allow, and some that are on their way; where no picture depends on another,
+// what is on its way.
+const (
+	mostPictures = 20
+	fewPictures  = 4
+)
+
+// Holds is about how many bytes the decoder keeps in pictures, as far as it knows them by now; what the file says of their size
+// stands in until it does.
+func (c *Codec) Holds(in *Input) int64 {
+	width, height := int64(max(c.c.coded_width, c.c.width)), int64(max(c.c.coded_height, c.c.height))
+	if width <= 0 || height <= 0 {
+		told, high := in.Size()
+		width, height = int64(told), int64(high)
+	}
+	pictures := int64(mostPictures)
+	switch {
+	case in.Intra():
+		pictures = fewPictures
+	case in.Codec() == "h264" && c.c.refs > 0: // its decoder tells how many pictures the stream refers to
+		pictures = int64(c.c.refs) + int64(c.c.has_b_frames) + fewPictures
+	}
+	return pictures * width * height * int64(C.picture_bits(c.c)) / 8
+}
 
 // Picture is the size and the pixel format of the pictures, as far as the decoder knows them.
 func (c *Codec) Picture() (width, height int, format astiav.PixelFormat) {

@@ -28,6 +28,9 @@ type Decoder struct {
 	fit     Fit
 	pool    *Pool
 	release func([]byte)
+	// burden is told how many bytes more FFmpeg holds than before, held is how many.
+	burden func(int64)
+	held   int64
 	// threads is how many threads one segment is decoded by: one, because workers already use the processors.
 	threads int
 	// exhaustive decodes also what no result depends on. Tests compare the two.
@@ -47,6 +50,10 @@ type Option func(*Decoder)
 
 // WithPool makes the decoder take the memory of clips from a pool that others use too.
 func WithPool(pool *Pool) Option { return func(d *Decoder) { d.pool = pool } }
+
+// WithBurden has the decoder tell by how many bytes what FFmpeg holds for it grows, or shrinks: packets, which are the payload once more,
+// and pictures. It is about right, and comes back to nothing after every segment.
+func WithBurden(burden func(int64)) Option { return func(d *Decoder) { d.burden = burden } }
 
 // New makes a decoder whose frames are size pixels. The error tells every setting that cannot work.
 func New(config Config, size Size, options ...Option) (*Decoder, error) {
@@ -109,6 +116,7 @@ func (d *Decoder) decode(ctx context.Context, segment *stream.Segment, offset ti
 	if err := d.input.OpenBytes(ctx, segment.Payload); err != nil {
 		return nil, err
 	}
+	defer d.hold(0)
 	defer d.input.Close()
 	defer d.packets.Reset()
 	if width, height := d.input.Size(); int64(width)*int64(height) > d.maxPixels() {
@@ -125,6 +133,14 @@ func (d *Decoder) decode(ctx context.Context, segment *stream.Segment, offset ti
 		return nil, err
 	}
 	return d.run(ctx, plan)
+}
+
+// hold says how many bytes FFmpeg holds now.
+func (d *Decoder) hold(bytes int64) {
+	if d.burden != nil && bytes != d.held {
+		d.burden(bytes - d.held)
+	}
+	d.held = bytes
 }
 
 // admit checks what can be checked before anything is opened.

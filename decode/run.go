@@ -59,6 +59,7 @@ func (d *Decoder) attempt(ctx context.Context, plan plan, exhaustive bool) (*run
 		return nil, err
 	}
 	defer codec.Close()
+	d.hold(d.packets.Bytes + codec.Holds(d.input))
 	r := &run{Decoder: d, plan: plan, codec: codec, last: plan.before(), rank: -1}
 	r.passes = !exhaustive && (d.input.Intra() || !plan.ordered && codec.Passes())
 	if !r.passes {
@@ -184,7 +185,9 @@ func (r *run) receive() error {
 // take paints the frame if it is sampled: if it is in another cell than the frame before it. A sampled frame that was lost is so
 // replaced by the next one of its cell, if that came out.
 func (r *run) take() error {
-	r.out++
+	if r.out++; r.out == 1 { // only the video itself may tell
+		r.hold(r.packets.Bytes + r.codec.Holds(r.input))
+	}
 	rank := r.place()
 	if rank < 0 {
 		return nil

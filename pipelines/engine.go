@@ -311,6 +311,7 @@ func (e *Engine) decoders(size decode.Size, fit decode.Fit) ([]step, error) {
 	stage := &decodeStage{
 		config: e.def.Decode, size: size, fit: fit, pool: e.pool,
 		timelines: newStates(func() *clock { return &clock{Timeline: &decode.Timeline{}} }), retry: e.def.Retry,
+		burden: e.intake.gate.burden,
 	}
 	steps := make([]step, 0, workers)
 	for range workers {

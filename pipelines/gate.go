@@ -126,6 +126,18 @@ func (g *gate) settle(segment *stream.Segment, bytes int64) {
 	g.admit()
 }
 
+// burden counts bytes that are no segment's own but taken to work on it. They are given back when that is done, so nobody waits for them
+// here; what is outside waits until there is room again.
+func (g *gate) burden(more int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.used += more
+	g.peak = max(g.peak, g.used)
+	if more < 0 {
+		g.admit()
+	}
+}
+
 // memory is how many bytes are under way, and how many were at most.
 func (g *gate) memory() (used, peak int64) {
 	g.mu.Lock()

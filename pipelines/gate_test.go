@@ -97,6 +97,23 @@ func TestASegmentLargerThanAllMemoryIsLetInAlone(t *testing.T) {
 	})
 }
 
+func TestWhatDecodersHoldKeepsOthersOutUntilItIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := testGate(8, 100_000)
+		first := sized("a", 0, 20_000)
+		require.NoError(t, g.Enter(t.Context(), first))
+		g.burden(70_000)
+		next := entering(t.Context(), g, sized("b", 0, 20_000))
+		synctest.Wait()
+		require.Empty(t, next)
+		g.burden(-70_000)
+		require.NoError(t, <-next)
+		used, peak := g.memory()
+		require.EqualValues(t, 40_000, used)
+		require.EqualValues(t, 90_000, peak)
+	})
+}
+
 func TestWhatASegmentReallyTakesIsCountedOnceItIsKnown(t *testing.T) {
 	g := testGate(8, 100_000)
 	segment := sized("a", 0, 60_000)

@@ -18,6 +18,8 @@ type decodeStage struct {
 	pool      *decode.Pool
 	timelines *states[*clock]
 	retry     Retry
+	// burden is told what FFmpeg holds while it decodes.
+	burden func(int64)
 }
 
 // clock is the timeline of a stream, and what was known of it before it was taken over: until the first segment that is read again.
@@ -37,7 +39,7 @@ func (c *clock) restore(segment *stream.Segment) {
 }
 
 func (s *decodeStage) newStep() (step, error) {
-	decoder, err := decode.New(s.config, s.size, decode.WithPool(s.pool), decode.WithFit(s.fit))
+	decoder, err := decode.New(s.config, s.size, decode.WithPool(s.pool), decode.WithFit(s.fit), decode.WithBurden(s.burden))
 	if err != nil {
 		return step{}, err
 	}
