@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -15,6 +16,13 @@ import (
 // franzHooks hear what the client does not tell in its results: whether fetches arrive at all. While they do not, no time passes
 // for what waits for a missing segment, and a record that takes too long is not fetched again and again under the same terms.
 type franzHooks struct{ m *franzMembership }
+
+// OnGroupManageError implements kgo.HookGroupManageError. The client joins again by itself.
+func (h *franzHooks) OnGroupManageError(err error) {
+	if h.m.reading.Err() == nil && errors.Is(err, kerr.InconsistentGroupProtocol) {
+		h.m.log.Warn("joining the consumer group fails; trying again until it works", "error", joinError(h.m.cfg.Group, err))
+	}
+}
 
 // OnBrokerE2E implements kgo.HookBrokerE2E.
 func (h *franzHooks) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {

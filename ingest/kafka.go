@@ -93,7 +93,7 @@ func (k *Kafka) Run(ctx context.Context, out chan<- *stream.Segment) error {
 			continue // the group is still finding itself; the broker paces this
 		case err != nil:
 			// A fresh cluster answers "coordinator not available" until its offsets topic stands.
-			sleep(ctx, joining.failed(err))
+			sleep(ctx, joining.failed(joinError(k.cfg.Group, err)))
 			continue
 		}
 		joining.over()

@@ -48,6 +48,7 @@ func Check(ctx context.Context, def *Definition) []Checked {
 	}
 	checks = append(checks, checkClaims(ctx, def)...)
 	checks = append(checks, checkState(ctx, def)...)
+	checks = append(checks, checkMembers(ctx, def)...)
 	for _, path := range jsonlPaths(def) {
 		checks = append(checks, checkFolder(path))
 	}

@@ -355,7 +355,8 @@ func resultSinkFields() []Field {
 			Meant: map[string]string{"at-least-once": "at_least_once", "exactly-once": "exactly_once", "eos": "exactly_once"},
 			Why:   "nothing is lost; what is repeated after a crash has the same id, and no transaction has to be waited for",
 			Doc: "The delivery guarantee: with `exactly_once` results, dead letters, state and the progress of the group are written in Kafka " +
-				"transactions, and readers with `isolation.level=read_committed` see each once.",
+				"transactions, and readers with `isolation.level=read_committed` see each once; processes of one group all have the same, " +
+				"so stop them all before it is changed.",
 		},
 		{
 			Path: "sink.kafka.encoding", Kind: KindEnum, Default: "json", Options: []string{"json", "protobuf"},

@@ -1,0 +1,60 @@
+package pipelines
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ensue-video/ensue/connect"
+	"github.com/ensue-video/ensue/ingest"
+)
+
+// checkMembers looks at who is in the consumer group already: whoever reads with another delivery keeps this pipeline out.
+func checkMembers(ctx context.Context, def *Definition) []Checked {
+	kafka := def.Ingest.Kafka
+	if kafka == nil {
+		return nil
+	}
+	check := Checked{Name: "group " + kafka.Group}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	client, err := kgo.NewClient(append(connect.Options(kafka.Brokers, kafka.Security), kgo.ClientID("ensue-check"))...)
+	if err != nil {
+		check.Detail = err.Error()
+		return []Checked{check}
+	}
+	defer client.Close()
+	request := kmsg.NewPtrDescribeGroupsRequest()
+	request.Groups = []string{kafka.Group}
+	answer, err := request.RequestWith(ctx, client)
+	if err == nil && len(answer.Groups) != 1 {
+		err = fmt.Errorf("the broker told of %d groups", len(answer.Groups))
+	}
+	if err == nil {
+		err = kerr.ErrorForCode(answer.Groups[0].ErrorCode)
+	}
+	if err != nil && connect.Why(err) != "" {
+		check.Detail, check.Hint = err.Error(), kafka.Security.Advice(err, connect.Below("ingest.kafka.security"))
+		return []Checked{check}
+	}
+	check.OK, check.Detail = true, "has no members yet"
+	switch {
+	case err != nil && !errors.Is(err, kerr.GroupIDNotFound):
+		check.Detail = "the brokers do not tell of it: " + err.Error()
+		return []Checked{check}
+	case err != nil || len(answer.Groups[0].Members) == 0:
+		return []Checked{check}
+	}
+	group := answer.Groups[0]
+	check.Detail = fmt.Sprintf("%d members share by %q", len(group.Members), group.Protocol)
+	if group.ProtocolType != "consumer" || group.Protocol != "" && !ingest.SharesGroup(group.Protocol, exactly(def) != nil) {
+		check.OK = false
+		check.Hint = "members of one group all have the same sink.kafka.delivery: stop those that run before this pipeline starts, " +
+			"or name another ingest.kafka.group"
+	}
+	return []Checked{check}
+}
