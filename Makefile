@@ -45,7 +45,7 @@ build: setup ## Build bin/ensue.
 demo: build ## Set up, build, and run the whole pipeline on the embedded broker with the sample video.
 	bin/ensue demo
 
-test: setup test-unit test-race test-mats test-kafka ## Set up and run every test, on a real Apache Kafka too where there is Java and Maven.
+test: setup test-unit test-race test-mats test-kafka test-chaos ## Set up and run every test, on a real Apache Kafka too where there is Java and Maven.
 
 test-unit: setup ## Run the tests of every package.
 	go test -timeout 15m ./...

@@ -38,9 +38,11 @@ type Options struct {
 
 // Embedded is a Kafka broker inside this process.
 type Embedded struct {
-	cluster *kfake.Cluster
-	conns   *connections
-	addrs   []string
+	cluster  *kfake.Cluster
+	sessions *sessions
+	conns    *connections
+	addrs    []string
+	close    sync.Once
 }
 
 // StartEmbedded starts a broker with the topics of the options and returns when clients can use them. The context bounds the
@@ -62,6 +64,10 @@ func StartEmbedded(ctx context.Context, options Options) (*Embedded, error) {
 			"starting the embedded broker on 127.0.0.1:%d: %w; is the port taken? port 0 takes a free one", options.Port, err)
 	}
 	embedded := &Embedded{cluster: cluster, conns: conns, addrs: cluster.ListenAddrs()}
+	if embedded.sessions, err = watchSessions(cluster, embedded.addrs); err != nil {
+		embedded.Close()
+		return nil, fmt.Errorf("preparing the embedded broker: %w", err)
+	}
 	if err := CreateTopics(ctx, embedded.addrs, options.topics()); err != nil {
 		embedded.Close()
 		return nil, fmt.Errorf("preparing the embedded broker: %w", err)
@@ -74,7 +80,12 @@ func (e *Embedded) Addrs() []string { return e.addrs }
 
 // Close stops the broker and waits until it has let go of every connection; all records are gone. It may be called again.
 func (e *Embedded) Close() {
-	e.cluster.Close()
+	e.close.Do(func() {
+		if e.sessions != nil {
+			e.sessions.close()
+		}
+		e.cluster.Close()
+	})
 	e.conns.wait()
 }
 

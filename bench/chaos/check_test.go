@@ -179,6 +179,7 @@ func TestFlagsAreRead(t *testing.T) {
 		{"--minutes", "0"},
 		{"--poison", "60%"},
 		{"--poison", "x"},
+		{"--sabotage", "x"},
 		{"more"},
 	} {
 		require.Equal(t, 2, command(wrong), wrong)

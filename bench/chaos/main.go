@@ -22,6 +22,7 @@ type settings struct {
 	rate, poison                        float64
 	churn, claims, keep                 bool
 	program, dir, report, video         string
+	sabotage                            string
 	calm                                time.Duration
 }
 
@@ -80,6 +81,7 @@ func parse(arguments []string) (settings, error) {
 	f.StringVar(&s.video, "video", "examples/video/shelf.mp4", "the footage that clips are cut from")
 	f.StringVar(&s.dir, "dir", "", "where logs go; default: a new temporary folder, kept when something is wrong")
 	f.BoolVar(&s.keep, "keep", false, "keep the folder in any case")
+	f.StringVar(&s.sabotage, "sabotage", "", "lose, repeat or change one result at the end, to see the checker fail")
 	f.StringVar(&s.report, "json", "", "file that the report is written to, as JSON")
 	if err := f.Parse(arguments); err != nil {
 		return s, err
@@ -101,6 +103,8 @@ func parse(arguments []string) (settings, error) {
 		return s, fmt.Errorf("--broker %s: write apache or embedded", s.broker)
 	case s.delivery != "at_least_once" && s.delivery != exactlyOnce:
 		return s, fmt.Errorf("--delivery %s: write at_least_once or exactly_once", s.delivery)
+	case s.sabotage != "" && sabotages[s.sabotage] == nil:
+		return s, fmt.Errorf("--sabotage %s: write lose, repeat or change", s.sabotage)
 	case s.minutes <= 0 || s.members < 1 || s.streams < 1 || s.partitions < 1 || s.rate <= 0 || s.nodes < 1:
 		return s, errors.New("numbers must be more than 0")
 	case f.NArg() > 0:

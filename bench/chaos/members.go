@@ -20,6 +20,8 @@ type member struct {
 	stopped, asked bool
 	// guest members are not started again.
 	guest bool
+	// dumped members were asked where they stand, which ends them.
+	dumped bool
 }
 
 func (m *member) runs() bool { return m.process != nil && !m.process.Ended() }
@@ -42,6 +44,8 @@ type members struct {
 	exits []string
 	// unclean are processes that were asked to end and did not end well.
 	unclean []string
+	// away is when a broker was away last: who cannot reach it says so, and who waits for it takes longer to end.
+	away time.Time
 }
 
 func (m *members) add(guest bool) error {
@@ -146,6 +150,8 @@ func (m *members) ended(which *member, until time.Time, then func() error) error
 	case which.process.Ended():
 		m.look(which)
 		return then()
+	case time.Since(m.away) < time.Second:
+		until = time.Now().Add(time.Minute)
 	case time.Now().After(until):
 		m.unclean = append(m.unclean, which.name+" did not end within a minute of SIGTERM")
 		return which.process.Signal(syscall.SIGKILL)
@@ -154,9 +160,15 @@ func (m *members) ended(which *member, until time.Time, then func() error) error
 	return nil
 }
 
-// look notes a process that was asked to end and did not end well.
+// look notes a process that was asked to end and did not end well. One that SIGTERM killed had not come as far as to handle it: it had begun
+// nothing. One that says that it cannot reach a broker which is away is right.
 func (m *members) look(which *member) {
-	if code := which.process.Exit(); code != 0 {
+	const unreachable = 3
+	code := which.process.Exit()
+	if which.process.KilledBy() == syscall.SIGTERM || code == unreachable && !m.away.IsZero() && time.Since(m.away) < time.Minute {
+		return
+	}
+	if code != 0 {
 		m.unclean = append(m.unclean, fmt.Sprintf("%s ended with %d after SIGTERM: %s", which.name, code, which.process.LastLine()))
 	}
 }
@@ -247,7 +259,7 @@ func (m *members) close() error {
 			each.process.Wait(time.Minute)
 			continue
 		}
-		if each.asked && each.process.Exit() != 128+int(syscall.SIGKILL) {
+		if each.asked && !each.dumped && each.process.KilledBy() != syscall.SIGKILL {
 			m.look(each)
 		}
 	}

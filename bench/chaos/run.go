@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ensue-video/ensue/bench/rig"
@@ -69,6 +71,9 @@ func run(ctx context.Context, s settings) (report *Report, err error) {
 		return nil, err
 	}
 	if err := sc.perform(ctx); err != nil {
+		return nil, err
+	}
+	if err := sc.sabotage(ctx); err != nil {
 		return nil, err
 	}
 	return sc.report, sc.judge(ctx)
@@ -279,13 +284,17 @@ func (sc *scene) disturb(ctx context.Context) error {
 			return err
 		default:
 		}
+		if restarting {
+			sc.members.away = time.Now()
+		}
 		if len(plan) == 0 || time.Since(begin) < plan[0].at {
 			return nil
 		}
 		e := plan[0]
 		if e.kind == restartBroker || e.kind == killBroker {
-			if restarting {
-				return nil // one at a time; the plan waits
+			if restarting { // one at a time; the plan waits, and what comes after it with it
+				begin = time.Now().Add(-e.at)
+				return nil
 			}
 			restarting = true
 			node := e.pick % sc.nodes
@@ -327,7 +336,7 @@ func (sc *scene) finish(ctx context.Context) error {
 		}
 		if time.Since(last) > stall && time.Since(begin) > stall {
 			sc.log.Warn("nothing comes any more", "results", came, "due", due, "dead letters", letters, "due_dead", dead)
-			return nil
+			return sc.dump()
 		}
 		select {
 		case <-ctx.Done():
@@ -338,6 +347,22 @@ func (sc *scene) finish(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// dump has everybody that stands still say where: the members in their logs, which ends them, and this process, whose broker it may be.
+func (sc *scene) dump() error {
+	for _, member := range sc.members.awake() {
+		member.asked, member.dumped = true, true
+		if err := member.process.Signal(syscall.SIGQUIT); err != nil {
+			return err
+		}
+	}
+	file, err := os.Create(filepath.Join(sc.dir, "goroutines.txt"))
+	if err != nil {
+		return fmt.Errorf("making a file for the goroutines: %w", err)
+	}
+	const whole = 2
+	return errors.Join(pprof.Lookup("goroutine").WriteTo(file, whole), file.Close())
 }
 
 // judge reads everything anew and holds it against what was sent.

@@ -87,16 +87,26 @@ func (p *Process) Wait(atMost time.Duration) bool {
 	}
 }
 
+// KilledBy is the signal that killed a process that has ended: one that it did not handle; 0 where it ended by itself.
+func (p *Process) KilledBy() syscall.Signal {
+	var exit *exec.ExitError
+	if errors.As(p.err, &exit) {
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			return status.Signal()
+		}
+	}
+	return 0
+}
+
 // Exit is the exit code of a process that has ended, 128 and the signal's number where one killed it.
 func (p *Process) Exit() int {
 	var exit *exec.ExitError
 	switch {
 	case p.err == nil:
 		return 0
+	case p.KilledBy() != 0:
+		return 128 + int(p.KilledBy())
 	case errors.As(p.err, &exit):
-		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			return 128 + int(status.Signal())
-		}
 		return exit.ExitCode()
 	}
 	return -1

@@ -20,6 +20,8 @@ func NewSender(addrs []string, topic string) (*Sender, error) {
 		// A large record over a slow link takes its time; the client's own limit is 10 s for a request to be written.
 		kgo.RequestTimeoutOverhead(5*time.Minute),
 		kgo.ProducerLinger(0), kgo.MaxBufferedRecords(1<<16), kgo.ProduceRequestTimeout(2*time.Minute),
+		// A broker that is killed cuts connections whose first request is under way; the client would take that for a missing login.
+		kgo.AlwaysRetryEOF(),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("making a sender: %w", err)

@@ -54,6 +54,10 @@ func complete(jars string) bool {
 
 func fetch(ctx context.Context, jars string) error {
 	pom := fixture.Repository("internal", "apachekafka", "pom.xml")
+	text, err := os.ReadFile(pom)
+	if err != nil {
+		return fmt.Errorf("reading which version of Apache Kafka it is: %w", err)
+	}
 	if err := os.RemoveAll(jars); err != nil {
 		return fmt.Errorf("removing an older Apache Kafka: %w", err)
 	}
@@ -62,11 +66,7 @@ func fetch(ctx context.Context, jars string) error {
 	if out, err := mvn.CombinedOutput(); err != nil {
 		return fmt.Errorf("fetching Apache Kafka from Maven Central: %w\n%s", err, out)
 	}
-	text, err := os.ReadFile(pom)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(jars, "pom.xml"), text, 0o600)
-	}
-	if err != nil {
+	if err := os.WriteFile(filepath.Join(jars, "pom.xml"), text, 0o600); err != nil {
 		return fmt.Errorf("noting the version of Apache Kafka: %w", err)
 	}
 	return nil
