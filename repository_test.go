@@ -297,7 +297,7 @@ func TestEveryCodeIsInTheDocuments(t *testing.T) {
 	// Keys of a definition look like codes.
 	keys := []string{
 		"decode.fps", "decode.limits", "decode.workers", "ingest.files", "ingest.kafka", "ingest.order",
-		"sink.dead_letter", "sink.jsonl", "sink.kafka",
+		"sink.dead_letter", "sink.jsonl", "sink.kafka", "sink.parquet", "sink.postgres", "sink.webhook",
 	}
 	documented := read(t, "docs/errors.md")
 	found := 0

@@ -52,6 +52,7 @@ func Check(ctx context.Context, def *Definition) []Checked {
 	for _, path := range jsonlPaths(def) {
 		checks = append(checks, checkFolder(path))
 	}
+	checks = append(checks, checkSinks(ctx, def)...)
 	return checks
 }
 

@@ -8,11 +8,12 @@ import (
 	"github.com/ensue-video/ensue/decode"
 	"github.com/ensue-video/ensue/ingest"
 	"github.com/ensue-video/ensue/predictor"
+	"github.com/ensue-video/ensue/sink"
 )
 
 func TestADefinitionsDefaultsAreThoseOfTheStages(t *testing.T) {
 	parse := func(text string) *Definition {
-		def, findings := Parse("test", []byte(text), nil)
+		def, findings := Parse("test", []byte(text), noEnv)
 		require.NotNil(t, def, "%v", findings)
 		return def
 	}
@@ -30,4 +31,12 @@ func TestADefinitionsDefaultsAreThoseOfTheStages(t *testing.T) {
 	files := ingest.DefaultFiles()
 	files.Paths = []string{"x.mp4"}
 	require.Equal(t, &files, def.Ingest.Files)
+
+	def = parse("version: 1\nname: a\ningest: {files: {paths: [x.mp4]}}\n" +
+		"sink: {parquet: {path: out}, postgres: {url: \"${P:postgres://localhost/x}\"}, webhook: {url: \"http://localhost/x\"}}\n")
+	table, database, webhook := sink.DefaultParquet(), sink.DefaultPostgres(), sink.DefaultWebhook()
+	table.Path, database.URL, webhook.URL = "out", "postgres://localhost/x", "http://localhost/x"
+	require.Equal(t, &table, def.Sink.Parquet)
+	require.Equal(t, &database, def.Sink.Postgres)
+	require.Equal(t, &webhook, def.Sink.Webhook)
 }

@@ -155,6 +155,7 @@ func explainSink(def *Definition) string {
 	if out := def.Sink.JSONL; out != nil {
 		to = append(to, "file "+scrub(out.Path))
 	}
+	to = append(to, explainFurtherSinks(def)...)
 	if len(to) == 0 {
 		to = append(to, "nowhere in the definition")
 	}
@@ -166,6 +167,21 @@ func explainSink(def *Definition) string {
 		dead = "to file " + scrub(letters.JSONL.Path)
 	}
 	return "writes results to " + strings.Join(to, " and ") + "; dead letters go " + dead
+}
+
+// explainFurtherSinks are the sinks that lead out of Kafka; an address of a database is told without what may be secret in it.
+func explainFurtherSinks(def *Definition) []string {
+	var to []string
+	if out := def.Sink.Parquet; out != nil {
+		to = append(to, fmt.Sprintf("tables in %s (Parquet, a new one every %s or %s)", scrub(out.Path), formatDuration(out.Every), formatBytes(out.Size)))
+	}
+	if out := def.Sink.Postgres; out != nil {
+		to = append(to, fmt.Sprintf("table %s of a PostgreSQL database", out.Table))
+	}
+	if out := def.Sink.Webhook; out != nil {
+		to = append(to, fmt.Sprintf("%s (webhook: %s)", scrub(out.URL), strings.Join(out.Verdicts, ", ")))
+	}
+	return to
 }
 
 func brokers(list []string) string { return scrub(strings.Join(list, ", ")) }

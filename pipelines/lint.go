@@ -87,6 +87,7 @@ func rules() []rule {
 	all = append(all, securityRules()...)
 	all = append(all, reliabilityRules()...)
 	all = append(all, claimRules()...)
+	all = append(all, sinkRules()...)
 	all = append(all, modelRules()...)
 	all = append(all, energyRules()...)
 	return append(all, videoRules()...)

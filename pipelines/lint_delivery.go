@@ -19,7 +19,8 @@ func deliveryRules() []rule {
 			doc: "`delivery: exactly_once` cannot be had here: everything that is written has to take part in the transactions of the cluster " +
 				"that segments are read from.",
 			reads: []string{
-				"sink.kafka.delivery", "sink.kafka.brokers", "sink.jsonl", "sink.dead_letter.jsonl", "sink.dead_letter.kafka.brokers",
+				"sink.kafka.delivery", "sink.kafka.brokers", "sink.jsonl", "sink.parquet", "sink.postgres", "sink.webhook",
+				"sink.dead_letter.jsonl", "sink.dead_letter.kafka.brokers",
 				"ingest.kafka", "ingest.files",
 			}, find: exactlyOnceRefused,
 		},
@@ -68,6 +69,10 @@ func exactlyOnceRefused(def *Definition) []violation {
 		"results go to another cluster than segments come from, and a transaction is within one", "write to the brokers of ingest.kafka")
 	refuse(def.Sink.JSONL != nil, "sink.jsonl", "a file takes no part in Kafka's transactions: it would have results that are then aborted",
 		"remove sink.jsonl")
+	const outside = "takes no part in Kafka's transactions: it would have results that are then aborted"
+	refuse(def.Sink.Parquet != nil, "sink.parquet", "a table "+outside, "remove sink.parquet")
+	refuse(def.Sink.Postgres != nil, "sink.postgres", "a database "+outside, "remove sink.postgres")
+	refuse(def.Sink.Webhook != nil, "sink.webhook", "a receiver of webhooks "+outside, "remove sink.webhook")
 	dead := def.Sink.DeadLetter
 	refuse(dead.JSONL != nil, "sink.dead_letter.jsonl", "a file takes no part in Kafka's transactions: it would have dead letters twice",
 		"use sink.dead_letter.kafka")

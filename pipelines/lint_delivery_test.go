@@ -34,6 +34,9 @@ func TestEveryDeliveryRule(t *testing.T) {
 	}{
 		{"definition.exactly_once", "sink.kafka.brokers", nil, func(d *Definition) { d.Sink.Kafka.Brokers = []string{"other:9092"} }},
 		{"definition.exactly_once", "sink.jsonl", nil, func(d *Definition) { d.Sink.JSONL = &sink.JSONLConfig{Path: "out.jsonl"} }},
+		{"definition.exactly_once", "sink.parquet", nil, func(d *Definition) { d.Sink.Parquet = &sink.ParquetConfig{} }},
+		{"definition.exactly_once", "sink.postgres", nil, func(d *Definition) { d.Sink.Postgres = &sink.PostgresConfig{} }},
+		{"definition.exactly_once", "sink.webhook", nil, func(d *Definition) { d.Sink.Webhook = &sink.WebhookConfig{} }},
 		{"definition.exactly_once", "sink.dead_letter.jsonl", nil, func(d *Definition) {
 			d.Sink.DeadLetter = sink.DeadLetterConfig{JSONL: &sink.JSONLConfig{Path: "dead.jsonl"}}
 		}},

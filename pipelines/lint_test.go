@@ -58,6 +58,21 @@ func TestEveryRule(t *testing.T) {
 			d.Sink.DeadLetter = sink.DeadLetterConfig{Kafka: &sink.DeadLetterKafkaConfig{Topic: topic, Brokers: brokers}}
 		}
 	}
+	const signed = "whsec_bm90IGEgc2VjcmV0LCBmb3IgdHJpZXMgb25seQ=="
+	webhook := func(url, secret string) change {
+		return func(d *Definition) {
+			out := sink.DefaultWebhook()
+			out.URL, out.Secret = url, secret
+			d.Sink.Webhook = &out
+		}
+	}
+	database := func(url string) change {
+		return func(d *Definition) {
+			out := sink.DefaultPostgres()
+			out.URL = url
+			d.Sink.Postgres = &out
+		}
+	}
 	outTopic := func(topic string, brokers ...string) change {
 		return func(d *Definition) { d.Sink.Kafka = &sink.KafkaConfig{Topic: topic, Brokers: brokers} }
 	}
@@ -108,6 +123,38 @@ func TestEveryRule(t *testing.T) {
 		{
 			"definition.path_shared", "sink.dead_letter.jsonl.path", nil,
 			[]change{func(d *Definition) { d.Sink.DeadLetter.JSONL.Path = "./" + d.Sink.JSONL.Path }},
+		},
+		{
+			"definition.no_sink", "sink",
+			[]change{func(d *Definition) {
+				out := sink.DefaultParquet()
+				out.Path = "results"
+				d.Sink.JSONL, d.Sink.Parquet = nil, &out
+			}},
+			[]change{func(d *Definition) { d.Sink.JSONL = nil }},
+		},
+		{
+			"definition.webhook_open", "sink.webhook.url",
+			[]change{webhook("http://localhost:8080/x", ""), webhook("http://127.0.0.1/x", ""), webhook("https://example.com/x", signed)},
+			[]change{webhook("http://example.com/x", signed)},
+		},
+		{
+			"definition.webhook_open", "sink.webhook.secret",
+			[]change{webhook("https://example.com/x", signed)},
+			[]change{webhook("https://example.com/x", "")},
+		},
+		{
+			"definition.postgres_open", "sink.postgres.url",
+			[]change{
+				database("postgres://a:b@localhost/x"), database("postgres:///x?host=/run"),
+				database("postgres://a:b@db/x?sslmode=verify-full"), database("host=db user=a"),
+			},
+			[]change{database("postgres://a:b@db/x?sslmode=prefer")},
+		},
+		{
+			"definition.webhook_refusals", "sink.dead_letter",
+			[]change{files, webhook("https://example.com/x", signed)},
+			[]change{func(d *Definition) { d.Sink.DeadLetter = sink.DeadLetterConfig{} }, files, webhook("https://example.com/x", signed)},
 		},
 		{
 			"definition.no_brokers", "sink.kafka.brokers",

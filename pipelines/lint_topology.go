@@ -19,7 +19,7 @@ func topologyRules() []rule {
 		},
 		{
 			code: "definition.no_sink", severity: SeverityError, doc: "Results go nowhere.",
-			reads: []string{"sink.kafka", "sink.jsonl"}, find: noSink,
+			reads: []string{"sink.kafka", "sink.jsonl", "sink.parquet", "sink.postgres", "sink.webhook"}, find: noSink,
 		},
 		{
 			code: "definition.no_dead_letter", severity: SeverityWarning,
@@ -95,7 +95,7 @@ func twoSources(def *Definition) []violation {
 }
 
 func noSink(def *Definition) []violation {
-	return when(def.Sink.Kafka == nil && def.Sink.JSONL == nil, "sink",
+	return when(!def.Sink.Some(), "sink",
 		"results go nowhere", "write kafka: {topic: …} or jsonl: {path: …} below sink")
 }
 

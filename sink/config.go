@@ -43,7 +43,15 @@ type DeadLetters interface {
 type Config struct {
 	Kafka      *KafkaConfig     `def:"kafka"`
 	JSONL      *JSONLConfig     `def:"jsonl"`
+	Parquet    *ParquetConfig   `def:"parquet"`
+	Postgres   *PostgresConfig  `def:"postgres"`
+	Webhook    *WebhookConfig   `def:"webhook"`
 	DeadLetter DeadLetterConfig `def:"dead_letter"`
+}
+
+// Some says whether results go anywhere.
+func (c *Config) Some() bool {
+	return c.Kafka != nil || c.JSONL != nil || c.Parquet != nil || c.Postgres != nil || c.Webhook != nil
 }
 
 // KafkaConfig writes results to a topic, acknowledged by all in-sync replicas, keyed by stream.
@@ -86,6 +94,44 @@ type JSONLConfig struct {
 	Path string `def:"path"`
 }
 
+// ParquetConfig writes results into a folder of tables.
+type ParquetConfig struct {
+	// Path is the folder.
+	Path string `def:"path"`
+	// Every is after how long a table is finished, Size at how many bytes of results.
+	Every time.Duration `def:"every"`
+	Size  int64         `def:"size"`
+	// Map has the energy of every token written.
+	Map bool `def:"map"`
+}
+
+// PostgresConfig writes results into a table of PostgreSQL, their embeddings as vectors of pgvector.
+type PostgresConfig struct {
+	// URL is the database; it may hold a password.
+	URL string `def:"url"`
+	// Table is the table, with its schema where it is not in the search path.
+	Table string `def:"table"`
+	// Create makes the table and the extension where they are missing.
+	Create bool `def:"create"`
+	// DeliveryTimeout is how long a write is tried again while the database is away, before the pipeline stops.
+	DeliveryTimeout time.Duration `def:"delivery_timeout"`
+}
+
+// WebhookConfig sends results to a URL.
+type WebhookConfig struct {
+	URL string `def:"url"`
+	// Secret signs what is sent (https://www.standardwebhooks.com); empty: nothing is signed.
+	Secret string `def:"secret"`
+	// Verdicts are those whose results are sent.
+	Verdicts []string `def:"verdicts"`
+	// Batch is how many results one request takes at most; above 1 its data is a list.
+	Batch int `def:"batch"`
+	// Timeout is how long one request may take.
+	Timeout time.Duration `def:"timeout"`
+	// DeliveryTimeout is how long a request is tried again while the receiver is away, before the pipeline stops.
+	DeliveryTimeout time.Duration `def:"delivery_timeout"`
+}
+
 // DeadLetterConfig is where dead letters go: exactly one of the two, or neither; then the pipeline stops at the first one.
 type DeadLetterConfig struct {
 	Kafka *DeadLetterKafkaConfig `def:"kafka"`
@@ -119,7 +165,7 @@ func DefaultDeadLetterKafka() DeadLetterKafkaConfig {
 // Validate tells everything that is wrong with the configuration, key by key; nil when nothing is.
 func (c *Config) Validate() error {
 	v := &validation{}
-	if c.Kafka == nil && c.JSONL == nil {
+	if !c.Some() {
 		v.fail("sink: results have nowhere to go: set sink.kafka.topic or sink.jsonl.path")
 	}
 	if c.Kafka != nil {
@@ -127,6 +173,15 @@ func (c *Config) Validate() error {
 	}
 	if c.JSONL != nil {
 		v.path("sink.jsonl.path", c.JSONL.Path)
+	}
+	if c.Parquet != nil {
+		v.parquet(c.Parquet)
+	}
+	if c.Postgres != nil {
+		v.postgres(c.Postgres)
+	}
+	if c.Webhook != nil {
+		v.webhook(c.Webhook)
 	}
 	v.deadLetter(c)
 	return errors.Join(v.problems...)

@@ -19,6 +19,9 @@ func openers() []opener {
 	return []opener{
 		{"kafka", openKafka},
 		{"jsonl", openJSONL},
+		{"parquet", openParquet},
+		{"postgres", openPostgres},
+		{"webhook", openWebhook},
 	}
 }
 

@@ -3,8 +3,10 @@ package sink
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -147,3 +149,11 @@ func (l *logged) String() string {
 func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 func streamName(n int) string { return fmt.Sprintf("cam%02d", n) }
+
+func bytesOf(vector []float32) []byte {
+	var data []byte
+	for _, value := range vector {
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(value))
+	}
+	return data
+}

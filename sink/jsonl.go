@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -117,6 +118,19 @@ func (l *lineFile) mend(log *slog.Logger) error {
 	return l.failed("mending", l.file.Truncate(size-int64(len(torn))))
 }
 
+// inPlace says whether the file is still the one under its name: it may have been removed before it was locked.
+func (l *lineFile) inPlace() (bool, error) {
+	ours, err := l.file.Stat()
+	if err != nil {
+		return false, l.failed("measuring", err)
+	}
+	there, err := os.Stat(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(ours, there), l.failed("measuring", err)
+}
+
 func (l *lineFile) failed(doing string, err error) error {
 	if err == nil {
 		return nil
@@ -191,16 +205,25 @@ func orSilent(log *slog.Logger) *slog.Logger {
 
 // Write appends one line a result, in their order.
 func (s *jsonlSink) Write(ctx context.Context, results []*stream.Result) error {
+	lines, err := resultLines(results)
+	if err != nil {
+		return err
+	}
+	return s.lines.write(ctx, lines)
+}
+
+// resultLines are the results as lines of JSON.
+func resultLines(results []*stream.Result) ([]byte, error) {
 	var lines bytes.Buffer
 	for _, result := range results {
 		line, err := stream.MarshalResult(result, stream.EncodingJSON)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		lines.Write(line)
 		lines.WriteByte('\n')
 	}
-	return s.lines.write(ctx, lines.Bytes())
+	return lines.Bytes(), nil
 }
 
 func (s *jsonlSink) Close() error { return s.lines.close() }

@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/ensue-video/ensue/internal/arrow"
 )
 
 // row is one token in a table.
@@ -27,6 +29,24 @@ type row struct {
 	Expected  []float32 `parquet:"expected,optional,list"`
 	Target    []float32 `parquet:"target,optional,list"`
 	Energy    *float32  `parquet:"energy,optional"`
+}
+
+// columns are the table's columns as Arrow sees them, of tokens with dim numbers.
+func columns(dim int) []arrow.Field {
+	element := []arrow.Field{{Name: "element", Kind: arrow.FloatingPoint, Detail: arrow.Single}}
+	return []arrow.Field{
+		{Name: "file", Kind: arrow.Utf8},
+		{Name: "clip", Kind: arrow.Int, Detail: 32},
+		{Name: "tubelet", Kind: arrow.Int, Detail: 32},
+		{Name: "start", Kind: arrow.FloatingPoint, Detail: arrow.Double, Nullable: true},
+		{Name: "end", Kind: arrow.FloatingPoint, Detail: arrow.Double, Nullable: true},
+		{Name: "row", Kind: arrow.Int, Detail: 32},
+		{Name: "column", Kind: arrow.Int, Detail: 32},
+		{Name: "embedding", Kind: arrow.FixedSizeList, Detail: dim, Children: element},
+		{Name: "expected", Kind: arrow.FixedSizeList, Detail: dim, Children: element, Nullable: true},
+		{Name: "target", Kind: arrow.FixedSizeList, Detail: dim, Children: element, Nullable: true},
+		{Name: "energy", Kind: arrow.FloatingPoint, Detail: arrow.Single, Nullable: true},
+	}
 }
 
 // rowsAtOnce is how many rows are handed over together, rowsInGroup how many make a group.
@@ -82,7 +102,7 @@ func (t *table) begin(dim int) error {
 		return err
 	}
 	// Embeddings are noise to a compressor: it costs time and saves nothing.
-	schema := parquet.KeyValueMetadata("ARROW:schema", arrowSchema(dim, t.about))
+	schema := parquet.KeyValueMetadata(arrow.Key, arrow.Schema(columns(dim), t.about))
 	options := []parquet.WriterOption{parquet.MaxRowsPerRowGroup(rowsInGroup), schema}
 	for _, key := range slices.Sorted(maps.Keys(t.about)) {
 		options = append(options, parquet.KeyValueMetadata(key, t.about[key]))

@@ -82,7 +82,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return inputError("flags.unknown", err, "see --help") })
 	root.AddCommand(
 		a.demoCommand(), a.runCommand(), a.replayCommand(), a.encodeCommand(), a.trainCommand(), a.evalCommand(),
-		a.publishCommand(), a.tailCommand(), a.deadCommand(), a.claimsCommand(),
+		a.publishCommand(), a.tailCommand(), a.searchCommand(), a.exportCommand(), a.deadCommand(), a.claimsCommand(),
 		a.lintCommand(), a.explainCommand(), a.checkCommand(), a.modelCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
 	)
 	return root

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/vbauerster/mpb/v8"
@@ -17,6 +18,7 @@ import (
 	"github.com/ensue-video/ensue/ingest"
 	"github.com/ensue-video/ensue/pipelines"
 	"github.com/ensue-video/ensue/predictor"
+	"github.com/ensue-video/ensue/resultfile"
 	"github.com/ensue-video/ensue/sink"
 	"github.com/ensue-video/ensue/stream"
 	"github.com/ensue-video/ensue/tail"
@@ -45,7 +47,8 @@ func (a *app) replayCommand() *cobra.Command {
 	f := command.Flags()
 	f.StringVarP(&flags.definition, "definition", "d", "replay",
 		"definition to take decode, encoder and predictor from; a file or a stock one")
-	f.StringVar(&flags.results, "results", "", "write the results to this file, a line of JSON each; - is the standard output")
+	f.StringVar(&flags.results, "results", "",
+		"write the results to this file: a line of JSON each, a table (.parquet) or a recording (.mcap); - is the standard output")
 	f.StringVar(&flags.dead, "dead-letters", "", "write what could not be read to this file, a line of JSON each")
 	f.StringVar(&flags.model, "model", "",
 		"use the model of this directory (or builtin, pixels), with its own predictor and energy where it has them, instead of the definition's")
@@ -70,8 +73,12 @@ func (a *app) replay(command *cobra.Command, files []string, flags replayFlags) 
 	}
 	summary := newReplaySummary()
 	options := []pipelines.Option{pipelines.WithLogger(a.logger())}
-	if flags.results == "" {
-		options = append(options, pipelines.WithSink(nowhere{}))
+	to, err := flags.sink()
+	if err != nil {
+		return err
+	}
+	if to != nil {
+		options = append(options, pipelines.WithSink(to))
 	}
 	if flags.dead == "" {
 		options = append(options, pipelines.WithDeadLetters(deadNowhere{}))
@@ -109,7 +116,7 @@ func (f replayFlags) apply(def *pipelines.Definition, files []string) error {
 	config.Paths, config.Watch = files, false
 	def.Ingest.Kafka, def.Ingest.Files = nil, &config
 	def.Sink, def.Serve = sink.Config{}, nil
-	if f.results != "" {
+	if f.lines() {
 		def.Sink.JSONL = &sink.JSONLConfig{Path: f.results}
 	}
 	if f.dead != "" {
@@ -131,6 +138,26 @@ func (f replayFlags) apply(def *pipelines.Definition, files []string) error {
 		def.Predictor.Model = f.predictor
 	}
 	return nil
+}
+
+// lines says whether the results are written as lines of JSON, as they come.
+func (f replayFlags) lines() bool {
+	return f.results != "" && (!resultfile.Writable(f.results) || strings.HasSuffix(f.results, resultfile.EndingJSONL))
+}
+
+// sink is the program's own where results go nowhere, or to a file that is written at the end; nil where it is the definition's.
+func (f replayFlags) sink() (sink.Sink, error) {
+	switch {
+	case f.results == "":
+		return nowhere{}, nil
+	case f.lines():
+		return nil, nil
+	}
+	to, err := sink.NewFile(f.results, resultfile.Options{Maps: true, About: map[string]string{"ensue": version}})
+	if err != nil {
+		return nil, inputError("flags.value", fmt.Errorf("--results: %w", err), "make the folder first")
+	}
+	return to, nil
 }
 
 func (a *app) reportReplay(command *cobra.Command, flags replayFlags, summary *replaySummary, engine *pipelines.Engine) error {

@@ -1,0 +1,2 @@
+// Command score says how badly one video continues another.
+package main

@@ -1,0 +1,9 @@
+package search
+
+import (
+	"testing"
+
+	"github.com/ensue-video/ensue/internal/fixture"
+)
+
+func TestMain(m *testing.M) { fixture.Main(m) }
