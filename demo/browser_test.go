@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
@@ -139,7 +140,8 @@ func TestThePicturesOfTheDocuments(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, page.Bytes(), 0o600))
 	p = chromium.Open("file://"+file, look)
 	p.Until("document.querySelectorAll('th button').length > 0")
-	p.Do(chromedp.Evaluate("document.getElementById('table-videos').scrollIntoView(); scrollBy(0, -110)", nil))
-	p.Until("Array.from(document.images).every((i) => i.loading === 'lazy' || i.complete)")
+	p.Do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}}))
+	p.Do(chromedp.Click("#table-alarms tr[data-row='2'] a")) // the cut in yard
+	p.Until("document.activeElement.classList.contains('chart') && document.querySelector('#v3 .shot img').complete")
 	p.Picture(fixture.Repository("docs", "pictures", "report.webp"))
 }

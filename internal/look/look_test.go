@@ -58,9 +58,9 @@ func TestTheBrowserSaysTheSame(t *testing.T) {
 	list, err := json.Marshal(values)
 	require.NoError(t, err)
 	said := browser.Eval[[][]string](p, "(() => {"+JS+"; const v = "+string(list)+
-		"; return v.map((a) => [look.number(a), look.number(-a), look.odds(a), look.often(a, 1), look.often(a, 0.5), look.clock(a), ...v.map((b) => look.ratio(a, b))]); })()")
+		"; return v.map((a) => [look.number(a), look.number(-a), look.odds(Math.min(a, 1)), look.often(Math.min(a, 1), 1), look.often(Math.min(a, 1), 0.5), look.clock(a), ...v.map((b) => look.ratio(a, b))]); })()")
 	for i, a := range values {
-		want := []string{Number(a), Number(-a), Odds(a), Often(a, 1), Often(a, .5), Clock(a)}
+		want := []string{Number(a), Number(-a), Odds(min(a, 1)), Often(min(a, 1), 1), Often(min(a, 1), .5), Clock(a)}
 		for _, b := range values {
 			want = append(want, Ratio(a, b))
 		}
