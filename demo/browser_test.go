@@ -22,7 +22,9 @@ import (
 )
 
 // showing runs the demo with a live page, in its own folder, and returns where the page is; what it found comes when all of it has.
-func showing(t *testing.T, speed float64, watch func(*pipelines.Definition) pipelines.Observer) (address string, found <-chan *Summary, end func()) {
+func showing(t *testing.T, speed float64, watch func(*pipelines.Definition) pipelines.Observer) (
+	address string, found <-chan *Summary, end func(),
+) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	pages, summaries, ended := make(chan string, 1), make(chan *Summary, 1), make(chan error, 1)
@@ -56,8 +58,8 @@ func showing(t *testing.T, speed float64, watch func(*pipelines.Definition) pipe
 	return address, summaries, end
 }
 
-// TestTheLivePageOfARealPipeline: the sample cameras through the embedded broker and the stock pipeline, seen in Chromium. Frames, timelines
-// and rates move, the cut and the freeze become alarms, the record that is no video a dead letter.
+// TestTheLivePageOfARealPipeline: the sample cameras through the embedded broker and the stock pipeline, seen in Chromium. Frames,
+// timelines and rates move, the cut and the freeze become alarms, the record that is no video a dead letter.
 func TestTheLivePageOfARealPipeline(t *testing.T) {
 	chromium := browser.Start(t)
 	address, found, end := showing(t, 2, nil)
@@ -75,7 +77,8 @@ func TestTheLivePageOfARealPipeline(t *testing.T) {
 		"Array.from(document.querySelectorAll('#stage-rows td:nth-child(3)')).every((c) => Number(c.textContent) > 0)")
 
 	// The alarms, with their pictures, in words.
-	listed := "Array.from(document.querySelectorAll('#alarm-list li'), (li) => li.querySelector('.name').textContent + ' ' + li.querySelector('.tag').textContent)"
+	listed := "Array.from(document.querySelectorAll('#alarm-list li'), " +
+		"(li) => li.querySelector('.name').textContent + ' ' + li.querySelector('.tag').textContent)"
 	p.Until(listed + ".includes('yard breaks') && " + listed + ".includes('garden stalls')")
 	p.Until("Array.from(document.querySelectorAll('#alarm-list img')).every((i) => i.naturalWidth > 100)")
 	for _, what := range browser.Eval[[]string](p, "Array.from(document.querySelectorAll('#alarm-list .what'), (w) => w.textContent)") {

@@ -116,7 +116,7 @@
 			link.dataset.video = other;
 			link.dataset.at = at;
 			link.textContent = other === video.index ? clock(at) : `${titles[other]} ${clock(at)}`;
-			item.append(link, ` (distance ${number(distance)} of the usual)`);
+			item.append(link, ` at ${number(Number((100 * distance).toPrecision(2)))} % of the usual distance`);
 			list.append(item);
 		}
 		box.replaceChildren(head, list);

@@ -36,7 +36,8 @@ func wall(t *testing.T, s *Server, streams int) {
 	ctx, stop := context.WithCancel(context.Background())
 	var group sync.WaitGroup
 	t.Cleanup(func() { stop(); group.Wait() })
-	for i := range 30 {
+	const past = 30
+	for i := range past {
 		for v := range streams {
 			verdict := stream.Continues
 			if v%5 == 1 && i == 20 {
@@ -49,7 +50,7 @@ func wall(t *testing.T, s *Server, streams int) {
 	group.Go(func() {
 		ticker := time.NewTicker(time.Second / time.Duration(streams))
 		defer ticker.Stop()
-		for i := 30 * streams; ; i++ {
+		for i := past * streams; ; i++ {
 			select {
 			case <-ctx.Done():
 				return
@@ -111,11 +112,13 @@ func TestThePageAnswersClicksAndKeys(t *testing.T) {
 	require.Equal(t, "Take back", browser.Eval[string](p, "document.querySelector('#alarm-list .ack').textContent"))
 
 	// Alarms are told in words.
-	require.Regexp(t, `^6\.7× the expected; by chance once in 28 h$`, browser.Eval[string](p, "document.querySelector('#alarm-list .what').textContent"))
+	require.Regexp(t, `^6\.7× the expected; by chance once in 28 h$`,
+		browser.Eval[string](p, "document.querySelector('#alarm-list .what').textContent"))
 
 	// By state, and as a wall.
 	choose := func(id, value string) {
-		p.Do(chromedp.SetValue("#"+id, value), chromedp.Evaluate("document.getElementById('"+id+"').dispatchEvent(new Event('change'))", nil))
+		changed := chromedp.Evaluate("document.getElementById('"+id+"').dispatchEvent(new Event('change'))", nil)
+		p.Do(chromedp.SetValue("#"+id, value), changed)
 	}
 	choose("state", "warming")
 	p.Until("document.querySelectorAll('.card:not([hidden])').length === 0 && !document.getElementById('none').hidden")
@@ -217,11 +220,13 @@ func TestThePageIsUsableWithoutAMouseAndByScreenReaders(t *testing.T) {
 	// From the top, Tab goes where a reader goes: the way past, the key, the streams' controls, the streams. Each shows that it has the focus.
 	p := chromium.Open(s.URL(), browser.Looks()[2])
 	p.Until("document.querySelectorAll('.card').length === 6")
+	focused := "document.activeElement.id || document.activeElement.className || document.activeElement.localName"
+	outline := "(() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle + ' ' + s.outlineWidth; })()"
 	var order []string
 	for range 8 {
 		p.Do(chromedp.KeyEvent(kb.Tab))
-		order = append(order, browser.Eval[string](p, "document.activeElement.id || document.activeElement.className || document.activeElement.localName"))
-		require.Equal(t, "solid 3px", browser.Eval[string](p, "(() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle + ' ' + s.outlineWidth; })()"), order)
+		order = append(order, browser.Eval[string](p, focused))
+		require.Equal(t, "solid 3px", browser.Eval[string](p, outline), order)
 	}
 	require.Equal(t, []string{"skip", "summary", "find", "state", "order", "wall", "maps", "name"}, order)
 	requireQuiet(t, p, s)
@@ -261,7 +266,7 @@ func TestAHundredStreams(t *testing.T) {
 	watched := share(func() {
 		for time.Since(begin) < *wallFor {
 			time.Sleep(*wallFor / 20)
-			heaps = append(heaps, browser.Eval[float64](p, "performance.memory.usedJSHeapSize")/1e6)
+			heaps = append(heaps, p.Heap()/1e6)
 			residents = append(residents, chromiumMiB(t))
 		}
 	})
@@ -271,6 +276,7 @@ func TestAHundredStreams(t *testing.T) {
 	seen := browser.Eval[int](p, "Array.from(document.querySelectorAll('.card')).filter((c) => c.stream.visible).length")
 	t.Logf("%d of 100 in sight at once", seen)
 	third := len(residents) / 3
+	require.Less(t, mean(heaps[len(heaps)-third:]), 1.25*mean(heaps[third:2*third]), "the page keeps what it no longer shows")
 	require.Less(t, mean(residents[len(residents)-third:]), 1.15*mean(residents[third:2*third]), "the browser's memory grows")
 	require.Less(t, watched, 0.5)
 	requireQuiet(t, p, s)

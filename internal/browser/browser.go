@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/heapprofiler"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/performance"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -250,6 +252,22 @@ func (p *Page) Picture(path string) {
 	if err := os.WriteFile(path, data, 0o644); err != nil {
 		p.tb.Fatalf("keeping a picture: %v", err)
 	}
+}
+
+// Heap is how many bytes the page's JavaScript holds once what is garbage has been collected.
+func (p *Page) Heap() float64 {
+	p.tb.Helper()
+	var used float64
+	p.Do(performance.Enable(), heapprofiler.CollectGarbage(), chromedp.ActionFunc(func(ctx context.Context) error {
+		metrics, err := performance.GetMetrics().Do(ctx)
+		for _, m := range metrics {
+			if m.Name == "JSHeapUsedSize" {
+				used = m.Value
+			}
+		}
+		return err //nolint:wrapcheck // Do says what failed
+	}))
+	return used
 }
 
 // Overflow is how many pixels the page is wider than its window: on a phone it should be none.

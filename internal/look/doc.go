@@ -1,7 +1,8 @@
 // Package look is what the report and the live page have in common: the palette, and how numbers are said to people.
 //
 //   - CSS is the palette, light and dark: custom properties and nothing else.
-//   - Number, Ratio, Odds and Often say an energy, an energy against the expected one, a p-value, and how often chance alone would do as much.
+//   - Number, Ratio, Odds and Often say an energy, an energy against the expected one, a p-value, and how often chance alone would do
+//     as much.
 //   - JS says the same in a browser, as `look.number` and so on (TestTheBrowserSaysTheSame).
 //
 // What it keeps to:

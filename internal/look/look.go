@@ -29,7 +29,9 @@ func Number(value float64) string {
 	return strings.ReplaceAll(mantissa, "-", "−") + "×10" + raised.Replace(strconv.Itoa(power))
 }
 
-var raised = strings.NewReplacer("-", "⁻", "0", "⁰", "1", "¹", "2", "²", "3", "³", "4", "⁴", "5", "⁵", "6", "⁶", "7", "⁷", "8", "⁸", "9", "⁹")
+var raised = strings.NewReplacer(
+	"-", "⁻", "0", "⁰", "1", "¹", "2", "²", "3", "³", "4", "⁴", "5", "⁵", "6", "⁶", "7", "⁷", "8", "⁸", "9", "⁹",
+)
 
 // Plain is a number rounded to so many digits, in ASCII, never with an exponent.
 func Plain(value float64, digits int) string {

@@ -17,7 +17,8 @@ import (
 
 func TestNumbersAreSaidAsPeopleDo(t *testing.T) {
 	for value, want := range map[float64]string{
-		0: "0", 0.00929: "0.00929", 1.23456: "1.23", -0.5: "−0.5", 123456: "123000", 2.9e-6: "2.9×10⁻⁶", 1.2e-20: "1.2×10⁻²⁰", 3e7: "3.0×10⁷",
+		0: "0", 0.00929: "0.00929", 1.23456: "1.23", -0.5: "−0.5", 123456: "123000",
+		2.9e-6: "2.9×10⁻⁶", 1.2e-20: "1.2×10⁻²⁰", 3e7: "3.0×10⁷",
 	} {
 		require.Equal(t, want, Number(value))
 	}
@@ -38,7 +39,8 @@ func TestNumbersAreSaidAsPeopleDo(t *testing.T) {
 		require.Equal(t, c.want, Ratio(c.energy, c.expected))
 	}
 	for p, want := range map[float64]string{
-		0.9: "ordinary", 0.3: "1 in 3.3", 0.058: "1 in 17", 5.2e-6: "1 in 190,000", 4.4e-8: "1 in 23 million", 1.2e-20: "less than 1 in a billion",
+		0.9: "ordinary", 0.3: "1 in 3.3", 0.058: "1 in 17", 5.2e-6: "1 in 190,000", 4.4e-8: "1 in 23 million",
+		1.2e-20: "less than 1 in a billion",
 	} {
 		require.Equal(t, want, Odds(p))
 	}
@@ -54,11 +56,15 @@ func TestNumbersAreSaidAsPeopleDo(t *testing.T) {
 
 func TestTheBrowserSaysTheSame(t *testing.T) {
 	p := browser.Start(t).Open("data:text/html,<title>look</title>", browser.Looks()[2])
-	values := []float64{0, 1, 0.5, 0.051, 0.0999, 3.14159, 9.96, 12.6, 99.6, 12345, 999999, 1e7, 1e-4, 9.99e-5, 1e-12, 0.1, 0.3, 1e-6, 4.4e-8, 2e-9, 0.02, 7e-5, 1e-10}
+	values := []float64{
+		0, 1, 0.5, 0.051, 0.0999, 3.14159, 9.96, 12.6, 99.6, 12345, 999999, 1e7,
+		1e-4, 9.99e-5, 1e-12, 0.1, 0.3, 1e-6, 4.4e-8, 2e-9, 0.02, 7e-5, 1e-10,
+	}
 	list, err := json.Marshal(values)
 	require.NoError(t, err)
 	said := browser.Eval[[][]string](p, "(() => {"+JS+"; const v = "+string(list)+
-		"; return v.map((a) => [look.number(a), look.number(-a), look.odds(Math.min(a, 1)), look.often(Math.min(a, 1), 1), look.often(Math.min(a, 1), 0.5), look.clock(a), ...v.map((b) => look.ratio(a, b))]); })()")
+		"; return v.map((a) => { const p = Math.min(a, 1); return [look.number(a), look.number(-a), look.odds(p), look.often(p, 1), "+
+		"look.often(p, 0.5), look.clock(a), ...v.map((b) => look.ratio(a, b))]; }); })()")
 	for i, a := range values {
 		want := []string{Number(a), Number(-a), Odds(min(a, 1)), Often(min(a, 1), 1), Often(min(a, 1), .5), Clock(a)}
 		for _, b := range values {

@@ -255,7 +255,7 @@
 	byId("cards").classList.toggle("wall", wall.checked);
 	wall.addEventListener("change", () => { keep("wall", wall.checked ? "yes" : "no"); if (wall.checked) reading.open = false; setWall(); });
 	reading.open = kept("reading") ? kept("reading") === "open" : innerWidth > 900;
-	reading.addEventListener("toggle", () => keep("reading", reading.open ? "open" : "closed"));
+	reading.querySelector("summary").addEventListener("click", () => keep("reading", reading.open ? "closed" : "open")); // it turns after the click
 
 	// Frames: of streams that are in sight only, a few at a time; asking tells the server that somebody looks.
 	let fetching = 0;
