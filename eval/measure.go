@@ -149,7 +149,7 @@ func (s *Source) judge(ctx context.Context, w negatives.Window, all []negatives.
 		}
 	}
 	expected.close()
-	if predictor.Measurable(s.Encoder.Info(), predictor.BriefFrames) != nil {
+	if n, _ := predictor.StatisticsOf(predictor.BriefFrames / s.Encoder.Info().FramesPerStep); n == 0 { // steps of several frames
 		return judged, nil
 	}
 	if expected, err = s.expect(ctx, w.X()[negatives.Length-predictor.BriefFrames:], w.Side); err != nil {

@@ -31,8 +31,8 @@
 //
 // It begins anew now and then, at times that the stream's clock alone decides: its time is cut into eras of Info.Warmup steps, and in each
 // era the memory in use is the one that began with the era before (or with the stream), while a new one begins. So it knows the last
-// Info.Warmup steps at least and twice as many at most, and after a restart it is built up again, bit for bit, from the beginning of an era:
-// the segments from there on are Needed. The price is that every step is remembered twice.
+// Info.Warmup steps at least and twice as many at most, and after a restart it is built up again, bit for bit, from the beginning of an
+// era: the segments from there on are Needed. The price is that every step is remembered twice.
 //
 // Invariants: the state of a stream has a bound that its length does not change (invariant 6); it says which segments it is
 // made of (invariant 3); results carry deterministic ids (invariant 2); everything is computed in one order, on one goroutine

@@ -27,8 +27,9 @@ import (
 //	           motion             of the token steps of X
 //
 // Motion is six numbers of a row of token steps, those of X, or the last one of X and then those of Y: the mean distance of neighbours, of
-// those two apart, and of those half a window apart (five of short windows, where that is one apart); the first (in X: the last) distance of neighbours, and the largest and the smallest.
-// Together they tell how fast and how evenly it moves; repetition tells what was shown before: a loop, a recording played back, a still.
+// those two apart, and of those half a window apart (left out of short windows, where that is one apart); the first (in X: the last)
+// distance of neighbours, and the largest and the smallest. Together they tell how fast and how evenly it moves; repetition tells what was
+// shown before: a loop, a recording played back, a still.
 //
 // All are taken first as the mean over all places, then over the eighth of the places where most happens (the largest mean persistence
 // error plus mean step in X). Distances are told as log(d + 1e-3); correlations, over channels and places together and not centred, as they

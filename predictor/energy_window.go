@@ -19,8 +19,8 @@ const (
 // LearnedEnergy is a learned energy at work: an Energy, and the sources that measure what it judges by. It is safe for use by several
 // goroutines.
 //
-// It is a function of the 2·WindowFrames (or 2·BriefFrames) frames of X and Y alone, so that it says the same of them live and replayed, however the stream
-// was cut, and after a restart (invariant 7).
+// It is a function of the 2·WindowFrames (or 2·BriefFrames) frames of X and Y alone, so that it says the same of them live and replayed,
+// however the stream was cut, and after a restart (invariant 7).
 type LearnedEnergy struct {
 	energy  *Energy
 	sources []*Source
@@ -70,7 +70,8 @@ func newSized(frames int, e *Energy, sources []*Source) (*sized, error) {
 	return z, nil
 }
 
-// Measurable says why statistics of windows whose X and Y have so many frames cannot be measured with an encoder's tokens; nil where they can.
+// Measurable says why statistics of windows whose X and Y have so many frames cannot be measured with an encoder's tokens; nil where they
+// can.
 func Measurable(info encoder.Info, frames int) error {
 	if frames%info.FramesPerStep != 0 {
 		return fmt.Errorf("its steps of %d frames do not divide windows of %d", info.FramesPerStep, frames)

@@ -247,8 +247,8 @@ func TestAMemoryBeginsAnewByTheClockOfItsStream(t *testing.T) {
 	}
 }
 
-// Invariants 3 and 7: read again from the segment that is still needed, a memory is, bit for bit, what it would have been; so it is where what
-// was remembered before that segment was kept.
+// Invariants 3 and 7: read again from the segment that is still needed, a memory is, bit for bit, what it would have been; so it is where
+// what was remembered before that segment was kept.
 func TestAfterARestartAMemoryIsWhatItWouldHaveBeen(t *testing.T) {
 	const era, size, segments = 10, 4, 40
 	for _, options := range [][]ScorerOption{nil, {WithKeptMemory()}} {

@@ -298,7 +298,8 @@ func (s *Scorer) remember(ctx context.Context, state *State, line *timeline, scr
 	return nil
 }
 
-// rememberEra remembers steps of one era. What is in use was begun with the era before; what was begun with this one becomes that in the next.
+// rememberEra remembers steps of one era. What is in use was begun with the era before; what was begun with this one becomes that in the
+// next.
 func (s *Scorer) rememberEra(
 	ctx context.Context, line *timeline, steps stretch, era int64, before, out []float32, scratch *scratch,
 ) error {

@@ -37,8 +37,8 @@ func (s *Scorer) rememberedFrames() int {
 	return windowFrames - 1
 }
 
-// ends are where a learned energy is measured in a window of so many frames, counted from its first: stretches of as many frames as Y has lie
-// side by side from there on. The last one ends with the window, and overlaps the one before it where the window is no multiple; in a
+// ends are where a learned energy is measured in a window of so many frames, counted from its first: stretches of as many frames as Y has
+// lie side by side from there on. The last one ends with the window, and overlaps the one before it where the window is no multiple; in a
 // window that is shorter it begins before the window.
 func ends(frames, stretch int) []int {
 	var all []int

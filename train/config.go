@@ -146,8 +146,8 @@ type GeneratedData struct {
 	Weight float64 `yaml:"weight"`
 }
 
-// ScenesData are generated scenes: their weight, the share of those in which something happens that needs memory, and of those in which much
-// of it does.
+// ScenesData are generated scenes: their weight, the share of those in which something happens that needs memory, and of those in which
+// much of it does.
 type ScenesData struct {
 	Weight   float64 `yaml:"weight"`
 	Eventful float64 `yaml:"eventful"`

@@ -51,8 +51,8 @@ func TestEvalContinuationLearnsAndJudges(t *testing.T) {
 	require.NoFileExists(t, filepath.Join(folder, "untrained_encoder.safetensors"), "no pipeline has that source")
 	require.FileExists(t, filepath.Join(folder, "plot.svg"))
 
-	alone := tableOf(t, "eval", "continuation", "--data", samples()[0], "--no-baselines", "--energy", filepath.Join(folder, "flow.safetensors"),
-		"--threads", "1", "--cache", filepath.Join(folder, "cache"))
+	alone := tableOf(t, "eval", "continuation", "--data", samples()[0], "--no-baselines", "--threads", "1",
+		"--energy", filepath.Join(folder, "flow.safetensors"), "--cache", filepath.Join(folder, "cache"))
 	require.Len(t, alone["scores"], 1+3) // of flow: raw; the file's rule, one_class, brief windows
 	byName := func(table map[string]any, name string) any {
 		for _, score := range table["scores"].([]any) {

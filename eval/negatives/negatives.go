@@ -22,8 +22,8 @@ const (
 	Splice     Kind = "splice"     // Y with a box of another family's frames in it, a third of the picture wide and high
 	Speed2     Kind = "speed2"     // twice as fast: frames 9, 11, … 23
 	Brightness Kind = "brightness" // Y half as bright again, clipped; no kind of discontinuity that a camera does not make by itself
-	// Of these every frame was encoded again (JPEG, of another quality each time), so that no two are the same: Coded is Y, which does continue X,
-	// the others are what a recorder makes that plays a recording again.
+	// Of these every frame was encoded again (JPEG, of another quality each time), so that no two are the same: Coded is Y, which does
+	// continue X, the others are what a recorder makes that plays a recording again.
 	Coded       Kind = "coded"
 	FreezeCoded Kind = "freeze_coded"
 	RewindCoded Kind = "rewind_coded"
@@ -48,8 +48,8 @@ func Kinds() []Kind {
 	return []Kind{Other, Jump, Skip, Reverse, Rewind, Freeze, Shuffle, Mirror, Splice, Speed2}
 }
 
-// Reported are kinds that are told of, and not part of any mean: of Brightness and Coded an energy should rather not make much, and no energy
-// has seen an example of the last three.
+// Reported are kinds that are told of, and not part of any mean: of Brightness and Coded an energy should rather not make much, and no
+// energy has seen an example of the last three.
 func Reported() []Kind { return []Kind{Brightness, Coded, FreezeCoded, RewindCoded, LoopCoded} }
 
 // Motion says that the kind is a matter of motion: where nothing moves it makes no difference, and is left out.
