@@ -67,13 +67,14 @@ func (o CopyOptions) config(m *Model) (Config, error) {
 
 // vacant tells whether a model can be written to a directory: not over another one, and not over the one that is being read.
 func vacant(dir string) error {
-	for _, name := range []string{configFile, weightsFile, indexFile} {
-		_, err := os.Lstat(filepath.Join(dir, name))
-		if err == nil {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		if name == configFile || name == indexFile || filepath.Ext(name) == filepath.Ext(weightsFile) {
 			return fmt.Errorf("there is a %s already; name a new directory, or remove the old model", name)
-		}
-		if !errors.Is(err, os.ErrNotExist) {
-			return err
 		}
 	}
 	return nil

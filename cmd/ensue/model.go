@@ -12,6 +12,7 @@ import (
 	"github.com/ensue-video/ensue/encoder"
 	"github.com/ensue-video/ensue/model"
 	"github.com/ensue-video/ensue/pipelines"
+	"github.com/ensue-video/ensue/predictor"
 )
 
 func (a *app) modelCommand() *cobra.Command {
@@ -30,7 +31,7 @@ func (a *app) modelCommand() *cobra.Command {
 func (a *app) modelInfoCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "info DIR",
-		Short: "say what a model is: family, sizes, parameters, digest, memory; reads all of it",
+		Short: "say what a model is: family, sizes, parameters, energy, digest, memory; reads all of it (builtin: the one in the program)",
 		Args:  cobra.ExactArgs(1),
 		RunE:  func(command *cobra.Command, dirs []string) error { return a.modelInfo(command, dirs[0]) },
 	}
@@ -41,8 +42,10 @@ func (a *app) modelImportCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "import SRC DST",
 		Short: "make a model of ensue's from one of transformers': without a classifier's head, in a type, with a mode of attention",
-		Long: "Import reads the directory SRC, checks it, and writes the encoder and the predictor to the new directory DST. What ensue adds\n" +
-			"(attention, mean and deviation of pixels) goes into the section \"ensue\" of config.json; transformers still loads the result.",
+		Long: "Import reads the directory SRC (builtin: the model that comes with the program), checks it, and writes the encoder and the\n" +
+			"predictor to the new directory DST. What ensue adds (attention, mean and deviation of pixels) goes into the section \"ensue\" of\n" +
+			"config.json; transformers still loads the result. A learned energy and a verifier come along, as long as the numbers stay what they\n" +
+			"were learned with: with another --dtype or --attention they are left out, and that is told.",
 		Args: cobra.ExactArgs(2),
 		RunE: func(command *cobra.Command, dirs []string) error {
 			return a.modelCopy(command, dirs[0], dirs[1], options)
@@ -61,8 +64,9 @@ func (a *app) modelExportCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "export SRC DST",
 		Short: "write a model for transformers: plain config.json, weights in files of a size",
-		Long: "Export writes the model SRC to the new directory DST as transformers' save_pretrained would. A model whose attention is not\n" +
-			"full keeps the section \"ensue\" in its config.json: transformers does not read it and attends to everything.",
+		Long: "Export writes the model SRC (builtin: the one that comes with the program) to the new directory DST as transformers'\n" +
+			"save_pretrained would. A model whose attention is not full keeps the section \"ensue\" in its config.json: transformers does not\n" +
+			"read it and attends to everything. A learned energy and a verifier come along where the numbers stay the same.",
 		Args: cobra.ExactArgs(2),
 		RunE: func(command *cobra.Command, dirs []string) error {
 			return a.modelCopy(command, dirs[0], dirs[1], options)
@@ -91,12 +95,26 @@ type modelData struct {
 	Encoder   *blocksData `json:"encoder,omitempty"`
 	Predictor *blocksData `json:"predictor,omitempty"`
 	// Attention, ContextFrames and FramesPerClip are a vision transformer's.
-	Attention     string       `json:"attention,omitempty"`
-	ContextFrames int          `json:"context_frames,omitempty"`
-	FramesPerClip int          `json:"frames_per_clip,omitempty"`
-	Mean          [3]float64   `json:"image_mean"`
-	Std           [3]float64   `json:"image_std"`
-	Memory        []memoryData `json:"memory"`
+	Attention     string     `json:"attention,omitempty"`
+	ContextFrames int        `json:"context_frames,omitempty"`
+	FramesPerClip int        `json:"frames_per_clip,omitempty"`
+	Mean          [3]float64 `json:"image_mean"`
+	Std           [3]float64 `json:"image_std"`
+	// Energy is the learned energy beside the model, Verifier says whether there is one of those.
+	Energy   *energyData  `json:"energy,omitempty"`
+	Verifier bool         `json:"verifier"`
+	Memory   []memoryData `json:"memory"`
+	// LeftOut are files of the original that mean nothing beside this copy.
+	LeftOut []string `json:"left_out,omitempty"`
+}
+
+// energyData is what a learned energy says of itself.
+type energyData struct {
+	Rule    string   `json:"rule"`
+	Sources []string `json:"sources"`
+	Note    string   `json:"note,omitempty"`
+	// Other is the digest of the model it was fitted for, where that is not this one.
+	Other string `json:"other_model,omitempty"`
 }
 
 type parametersData struct {
@@ -119,14 +137,15 @@ type memoryData struct {
 	Computing int64  `json:"computing,omitempty"`
 }
 
-func (a *app) modelInfo(command *cobra.Command, dir string) error {
-	m, err := model.Open(dir)
+func (a *app) modelInfo(command *cobra.Command, name string) error {
+	m, err := openModel(name)
 	if err != nil {
 		return modelError(err)
 	}
-	data := describeModel(m)
-	if err := m.Close(); err != nil {
-		return fmt.Errorf("closing model %s: %w", dir, err)
+	defer func() { _ = m.Close() }()
+	data, err := describeModel(m, name)
+	if err != nil {
+		return modelError(err)
 	}
 	return a.say(command, data, data.print)
 }
@@ -135,11 +154,11 @@ func modelError(err error) error {
 	return inputError("model.invalid", err, "a model is a directory with config.json and model.safetensors, or shards with their index")
 }
 
-func describeModel(m *model.Model) modelData {
+func describeModel(m *model.Model, name string) (modelData, error) {
 	config := m.Config()
 	info := encoder.Describe(config)
 	data := modelData{
-		Directory: m.Where(), Family: config.ModelType, Digest: m.Digest(), Dtype: m.Dtype(),
+		Directory: name, Family: config.ModelType, Digest: m.Digest(), Dtype: m.Dtype(),
 		Frame: info.Width, FramesPerStep: info.FramesPerStep, Grid: info.GridWidth, Dim: info.Dim,
 		Mean: config.Ensue.Mean, Std: config.Ensue.Std,
 	}
@@ -164,7 +183,31 @@ func describeModel(m *model.Model) modelData {
 		}
 		data.Memory = append(data.Memory, memory)
 	}
-	return data
+	var err error
+	data.Verifier = m.HasExtra(predictor.VerifierFile)
+	data.Energy, err = energyBeside(m)
+	return data, err
+}
+
+// energyBeside is what the learned energy beside a model says of itself; nil where there is none.
+func energyBeside(m *model.Model) (*energyData, error) {
+	if !m.HasExtra(predictor.EnergyFile) {
+		return nil, nil //nolint:nilnil // none is usual
+	}
+	s, err := m.Extra(predictor.EnergyFile)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = s.Close() }()
+	e, about, err := predictor.ReadEnergy(s)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s of the model %s: %w", predictor.EnergyFile, m.Where(), err)
+	}
+	data := &energyData{Rule: string(e.Rule), Sources: about.Sources, Note: about.Note}
+	if about.Model != "" && about.Model != m.Digest() {
+		data.Other = about.Model
+	}
+	return data, nil
 }
 
 // transformer fills in what vision transformers have.
@@ -198,6 +241,10 @@ func (d modelData) print(out io.Writer) error {
 		row("trained with", "%d frames a clip", d.FramesPerClip)
 	}
 	row("pixels", "(value/255 - %v) / %v", d.Mean, d.Std)
+	row("energy", "%s", d.Energy)
+	if d.Verifier {
+		row("verifier", "yes")
+	}
 	for _, memory := range d.Memory {
 		text := "weights " + pipelines.RoughBytes(memory.Weights)
 		if memory.Computing > 0 {
@@ -205,7 +252,22 @@ func (d modelData) print(out io.Writer) error {
 		}
 		row("memory in "+memory.Precision, "about %s", text)
 	}
+	if len(d.LeftOut) > 0 {
+		row("left out", "%s: learned with other numbers than these", strings.Join(d.LeftOut, ", "))
+	}
 	return table.Flush()
+}
+
+// String is nil-safe: a model may have no energy.
+func (e *energyData) String() string {
+	if e == nil {
+		return "none: the distance"
+	}
+	text := fmt.Sprintf("%s of %s", e.Rule, strings.Join(e.Sources, ", "))
+	if e.Other != "" {
+		text += ", for another model: " + e.Other
+	}
+	return text
 }
 
 func (d modelData) attention() string {
@@ -230,16 +292,48 @@ func (a *app) modelCopy(command *cobra.Command, from, to string, options model.C
 	if options.ShardBytes < 0 {
 		return inputError("flags.value", fmt.Errorf("--shard-bytes %d is not a size", options.ShardBytes), "write a number of bytes above 0")
 	}
-	m, err := model.Open(from)
+	m, err := openModel(from)
 	if err != nil {
 		return modelError(err)
 	}
-	err = model.Copy(m, to, options)
+	data, err := copyModel(m, to, options)
 	if closing := m.Close(); err == nil {
 		err = closing
 	}
 	if err != nil {
 		return inputError("model.not_written", err, "name a new directory to write to; --attention is "+strings.Join(model.Attentions(), ", "))
 	}
-	return a.modelInfo(command, to)
+	return a.say(command, data, data.print)
+}
+
+// copyModel writes a model with what lies beside it, and says what came of it.
+func copyModel(m *model.Model, to string, options model.CopyOptions) (data modelData, err error) {
+	if err := model.Copy(m, to, options); err != nil {
+		return data, err
+	}
+	written, err := model.Open(to)
+	if err != nil {
+		return data, err
+	}
+	defer func() {
+		if closing := written.Close(); err == nil {
+			err = closing
+		}
+	}()
+	var left []string
+	for _, name := range []string{predictor.EnergyFile, predictor.VerifierFile} {
+		if !m.HasExtra(name) {
+			continue
+		}
+		copied, err := m.CopyExtra(name, written)
+		if err != nil {
+			return data, err
+		}
+		if !copied {
+			left = append(left, name)
+		}
+	}
+	data, err = describeModel(written, to)
+	data.LeftOut = left
+	return data, err
 }

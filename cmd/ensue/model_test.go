@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/ensue-video/ensue/internal/fixture"
 	"github.com/ensue-video/ensue/model"
 	"github.com/ensue-video/ensue/nn"
+	"github.com/ensue-video/ensue/predictor"
 )
 
 func tinyModel(t *testing.T) string {
@@ -132,6 +134,60 @@ func TestModelExportIsPlain(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, string(text), "ensue")
 	require.Equal(t, informed(t, tinyModel(t)).Digest, informed(t, dst).Digest)
+}
+
+func TestTheModelInTheProgramCanBeLookedAtAndWrittenOut(t *testing.T) {
+	builtin := informed(t, encoder.Builtin)
+	require.NotNil(t, builtin.Energy, "it comes with an energy")
+	require.Empty(t, builtin.Energy.Other)
+	got := ensue(t, "model", "info", encoder.Builtin)
+	require.Zero(t, got.code, got.err)
+	require.Regexp(t, "(?m)^energy +"+builtin.Energy.Rule+" of ", got.out)
+
+	dst := filepath.Join(t.TempDir(), "dst")
+	require.Zero(t, ensue(t, "model", "export", encoder.Builtin, dst).code)
+	written := informed(t, dst)
+	require.Equal(t, builtin.Digest, written.Digest)
+	require.Equal(t, builtin.Energy, written.Energy)
+}
+
+func TestWhatWasLearnedWithAModelComesAlongOnlyWhereTheNumbersStay(t *testing.T) {
+	src := filepath.Join(t.TempDir(), "src")
+	require.Zero(t, ensue(t, "model", "export", encoder.Builtin, src).code)
+	digest := informed(t, src).Digest
+	verifier := &nn.TensorFile{Metadata: map[string]string{"model": digest}}
+	verifier.PutFrom("a", "F32", []int{1}, func(w io.Writer) error {
+		_, err := w.Write([]byte{1, 2, 3, 4})
+		return err
+	})
+	require.NoError(t, verifier.Write(filepath.Join(src, predictor.VerifierFile)))
+
+	same := filepath.Join(t.TempDir(), "same")
+	said, got := envelopeOf(t, "model", "import", src, same)
+	require.Zero(t, got.code, got.err)
+	require.NotContains(t, said.Data, "left_out")
+	require.True(t, informed(t, same).Verifier)
+	for _, name := range []string{predictor.VerifierFile, predictor.EnergyFile} {
+		want, err := nn.OpenSafetensors(filepath.Join(src, name))
+		require.NoError(t, err)
+		have, err := nn.OpenSafetensors(filepath.Join(same, name))
+		require.NoError(t, err)
+		require.Equal(t, want.Metadata, have.Metadata)
+		require.Equal(t, want.Names(), have.Names())
+		for _, tensor := range want.Names() {
+			var a, b bytes.Buffer
+			require.NoError(t, errors.Join(want.CopyTo(&a, tensor), have.CopyTo(&b, tensor)))
+			require.Equal(t, a.Bytes(), b.Bytes(), tensor)
+		}
+		require.NoError(t, errors.Join(want.Close(), have.Close()))
+	}
+
+	narrow := filepath.Join(t.TempDir(), "narrow")
+	said, got = envelopeOf(t, "model", "import", src, narrow, "--dtype", "bf16")
+	require.Zero(t, got.code, got.err)
+	require.Equal(t, []any{predictor.VerifierFile}, said.Data.(map[string]any)["left_out"])
+	require.NoFileExists(t, filepath.Join(narrow, predictor.VerifierFile))
+	require.FileExists(t, filepath.Join(narrow, predictor.EnergyFile), "it is of the picture's flow alone: any model will do")
 }
 
 func TestModelsAreNotCopiedWhereThatIsAMistake(t *testing.T) {
