@@ -15,6 +15,9 @@ func (m *MLP) Forward(t *Tape, x *Value) *Value { return m.forward(t, x, fusion{
 
 // forward adds to f.residual where there is one.
 func (m *MLP) forward(t *Tape, x *Value, f fusion) *Value {
+	if m.whole(t, x) {
+		return t.mlp(x, m, f.residual)
+	}
 	var h *Value
 	if t.gradients {
 		h = t.GELU(t.Linear(x, m.In.Weight, m.In.Bias))

@@ -38,6 +38,9 @@ type fusion struct {
 	half     bool   // y is bfloat16, where the Device multiplies that
 }
 
+// takes tells whether y is in the residual's memory.
+func (f fusion) takes(t *Tape) bool { return f.residual != nil && f.inPlace && !t.gradients }
+
 // Linear maps x [..., in] to [..., out]: y = x W^T + b. b may be nil.
 func (t *Tape) Linear(x *Value, w, b *Parameter) *Value { return t.linear(x, w, b, fusion{}) }
 
@@ -84,11 +87,11 @@ func (t *Tape) checkLinear(x *Value, w, b *Parameter, residual *Value) (out int)
 	return out
 }
 
-// linearTarget makes y, holding the residual where there is one.
+// linearTarget makes y, in the place of the residual where that is asked for; a float64 y holds the residual already.
 func (t *Tape) linearTarget(x *Value, out int, f fusion) *Value {
 	dims := x.dims
 	dims[x.rank-1] = out
-	if f.residual != nil && f.inPlace && !t.gradients {
+	if f.takes(t) {
 		y := t.view(f.residual, 0, f.residual.dims[:f.residual.rank]...)
 		t.Release(f.residual)
 		return y
@@ -101,9 +104,8 @@ func (t *Tape) linearTarget(x *Value, out int, f fusion) *Value {
 		dtype = tensor.Uint16
 	}
 	y := t.alloc(dtype, dims[:x.rank]...)
-	if f.residual != nil {
-		n := y.size * int(dtype.Size())
-		copy(unsafe.Slice((*byte)(y.data), n), unsafe.Slice((*byte)(f.residual.data), n))
+	if f.residual != nil && dtype == tensor.Float64 {
+		copy(elements[float64](y), elements[float64](f.residual))
 	}
 	return y
 }
@@ -125,13 +127,25 @@ func (t *Tape) linear64(y, x *Value, w, b *Parameter, f fusion) {
 }
 
 func (t *Tape) linear32(y, x *Value, w, b *Parameter, f fusion) {
-	t.device.mapBy(w, b, t.half, y.buffer(), x.buffer(), onednn.Shape{
-		M: x.rows(), N: y.last(), K: x.last(), GELU: f.gelu, Sum: f.residual != nil, HalfY: y.dtype == tensor.Uint16,
-	})
+	s := onednn.Shape{M: x.rows(), N: y.last(), K: x.last(), GELU: f.gelu, Sum: f.residual != nil, HalfY: y.dtype == tensor.Uint16}
+	var e extras
+	if f.residual != nil && !f.takes(t) {
+		e.residual = elements[float32](f.residual)
+	}
+	t.device.mapBy(w, b, t.half, y.buffer(), x.buffer(), s, e)
+}
+
+// extras are what a float32 product does on the way, see kernel.Product.
+type extras struct {
+	residual []float32 // added; nil with Shape.Sum: y holds it
+	before   []float32 // takes what GELU is of
+	slope    []float32 // GELU's derivative there multiplies the result
+	sum      []float32 // takes the sum of the rows of a transposed left operand
+	add      bool      // to what sum holds
 }
 
 // mapBy computes y = x W^T + b for rows x, in the precision that W is packed in for a tape.
-func (d *Device) mapBy(w, b *Parameter, half bool, y, x onednn.Buffer, s onednn.Shape) {
+func (d *Device) mapBy(w, b *Parameter, half bool, y, x onednn.Buffer, s onednn.Shape, e extras) {
 	k := d.packed(w, half)
 	var bias []float32
 	if b != nil {
@@ -139,11 +153,13 @@ func (d *Device) mapBy(w, b *Parameter, half bool, y, x onednn.Buffer, s onednn.
 	}
 	if k.native == nil {
 		d.kernels.Product(&kernel.Product{
-			Y: y.Full, X: x.Full, W: d.ready(k), Bias: bias, M: s.M, N: s.N, K: s.K, Sum: s.Sum, GELU: s.GELU,
+			Y: y.Full, X: x.Full, W: d.ready(k), Bias: bias, M: s.M, N: s.N, K: s.K, Sum: s.Sum && e.residual == nil, GELU: s.GELU,
+			Residual: e.residual, Before: e.before,
 		})
 		return
 	}
 	s.HalfX, s.HalfW = true, true
+	copy(y.Full, e.residual)
 	if x.Half == nil {
 		x = onednn.Buffer{Half: d.narrow(x.Full)}
 	}
@@ -151,18 +167,18 @@ func (d *Device) mapBy(w, b *Parameter, half bool, y, x onednn.Buffer, s onednn.
 }
 
 // multiply computes y (+)= a b for arrays in rows: a [m, k], or [k, m] with TransX, and b [k, n], or [n, k] with TransW.
-func (d *Device) multiply(s onednn.Shape, y, a, b []float32) {
+func (d *Device) multiply(s onednn.Shape, y, a, b []float32, e extras) {
 	weights := d.kernels.PackSize(s.K, s.N)
 	rows := 0
 	if s.TransX {
 		rows = d.kernels.PackRowsSize(s.K, s.M)
 	}
 	room := d.operands.floats(weights + rows)
-	p := kernel.Product{Y: y, X: a, W: room[:weights], M: s.M, N: s.N, K: s.K, Sum: s.Sum, Panels: s.TransX}
+	p := kernel.Product{Y: y, X: a, W: room[:weights], M: s.M, N: s.N, K: s.K, Sum: s.Sum, Panels: s.TransX, Slope: e.slope}
 	d.kernels.Pack(p.W, b, s.K, s.N, s.TransW)
 	if s.TransX {
 		p.X = room[weights:]
-		d.kernels.PackRows(p.X, a, s.K, s.M)
+		d.kernels.PackRows(p.X, a, s.K, s.M, e.sum, e.add)
 	}
 	d.kernels.Product(&p)
 }
@@ -186,12 +202,10 @@ func (v *Value) buffer() onednn.Buffer {
 func backLinear(t *Tape, y *Value) {
 	x, w, b := y.in[0], y.saved.weight, y.saved.bias
 	m, n, k := x.rows(), y.last(), x.last()
-	if b != nil && !b.Frozen {
-		t.backBias(y, b)
-	}
-	if !w.Frozen {
-		g := t.gradient(t.Param(w))
-		t.product(g, y.grad, x.data, x.dtype, onednn.Shape{M: n, N: k, K: m, TransX: true})
+	if y.dtype == tensor.Float32 {
+		t.backWeights(upstream[float32](y), elements[float32](x), m, w, b)
+	} else {
+		t.backWeights64(y, x, w, b)
 	}
 	if x.needs {
 		g := t.gradient(x)
@@ -212,6 +226,33 @@ func (t *Tape) backBias(y *Value, b *Parameter) {
 	}
 }
 
+// backWeights adds a linear map's own gradients, for m rows: db = sum of dy, on the way into dW = dy^T x.
+func (t *Tape) backWeights(dy, x []float32, m int, w, b *Parameter) {
+	n, k := w.shape[0], w.shape[1]
+	var e extras
+	if b != nil && !b.Frozen {
+		g := t.gradient(t.Param(b))
+		e.sum, e.add = slot[float32](g), g.add
+	}
+	switch {
+	case !w.Frozen:
+		g := t.gradient(t.Param(w))
+		t.device.multiply(onednn.Shape{M: n, N: k, K: m, TransX: true, Sum: g.add}, slot[float32](g), dy, x, e)
+	case e.sum != nil:
+		t.device.kernels.ColumnSum(e.sum, dy, e.add)
+	}
+}
+
+func (t *Tape) backWeights64(y, x *Value, w, b *Parameter) {
+	if b != nil && !b.Frozen {
+		t.backBias(y, b)
+	}
+	if !w.Frozen {
+		g := t.gradient(t.Param(w))
+		t.product(g, y.grad, x.data, x.dtype, onednn.Shape{M: y.last(), N: x.last(), K: x.rows(), TransX: true})
+	}
+}
+
 // product computes the gradient g (+)= a b.
 func (t *Tape) product(g target, a, b unsafe.Pointer, dtype tensor.Dtype, s onednn.Shape) {
 	s.Sum = g.add
@@ -225,7 +266,7 @@ func (t *Tape) product(g target, a, b unsafe.Pointer, dtype tensor.Dtype, s oned
 		return
 	}
 	left, right := unsafe.Slice((*float32)(a), s.M*s.K), unsafe.Slice((*float32)(b), s.K*s.N)
-	t.device.multiply(s, slot[float32](g), left, right)
+	t.device.multiply(s, slot[float32](g), left, right, extras{})
 }
 
 // MatMul multiplies matrices: a [m, k], or [k, m] with transA, by b [k, n], or [n, k] with transB. At most one may be transposed.

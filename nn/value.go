@@ -45,6 +45,7 @@ type state struct {
 	flags      [2]bool
 	indices    []int
 	attention  attentionArgs
+	mlp        *MLP
 	function   Function
 	kind       unaryKind
 	outs, gins []*tensor.Dense

@@ -27,6 +27,7 @@ static inline __attribute__((always_inline)) float max8(__m256 v) {
 #define ISA(name) name##_avx2
 #define VMAX(a, b) ((vf)_mm256_max_ps((__m256)(a), (__m256)(b)))
 #define VMIN(a, b) ((vf)_mm256_min_ps((__m256)(a), (__m256)(b)))
+#define VSQRT(a) ((vf)_mm256_sqrt_ps((__m256)(a)))
 #define LANES(f, b) {f(b, 0), f(b, 1), f(b, 2), f(b, 3), f(b, 4), f(b, 5), f(b, 6), f(b, 7)}
 #define SUM_LANES(v) sum8((__m256)(v))
 #define MAX_LANES(v) max8((__m256)(v))

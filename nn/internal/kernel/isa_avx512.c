@@ -16,6 +16,7 @@
 #define ISA(name) name##_avx512
 #define VMAX(a, b) ((vf)_mm512_max_ps((__m512)(a), (__m512)(b)))
 #define VMIN(a, b) ((vf)_mm512_min_ps((__m512)(a), (__m512)(b)))
+#define VSQRT(a) ((vf)_mm512_sqrt_ps((__m512)(a)))
 #define LANES(f, b)                                                              \
   {f(b, 0), f(b, 1), f(b, 2),  f(b, 3),  f(b, 4),  f(b, 5),  f(b, 6),  f(b, 7),  \
    f(b, 8), f(b, 9), f(b, 10), f(b, 11), f(b, 12), f(b, 13), f(b, 14), f(b, 15)}

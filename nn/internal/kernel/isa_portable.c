@@ -12,6 +12,7 @@
 #define ISA(name) name##_portable
 #define VMAX(a, b) ((vf)(((vi)(a) & ((a) > (b))) | ((vi)(b) & ~((a) > (b)))))
 #define VMIN(a, b) ((vf)(((vi)(a) & ((a) < (b))) | ((vi)(b) & ~((a) < (b)))))
+#define VSQRT(a) ((vf){__builtin_sqrtf((a)[0]), __builtin_sqrtf((a)[1]), __builtin_sqrtf((a)[2]), __builtin_sqrtf((a)[3])})
 #define LANES(f, bit) {f(bit, 0), f(bit, 1), f(bit, 2), f(bit, 3)}
 #define SUM_LANES(v) (((v)[0] + (v)[2]) + ((v)[1] + (v)[3]))
 #define LARGER(a, b) ((a) > (b) ? (a) : (b))

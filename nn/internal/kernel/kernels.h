@@ -153,20 +153,27 @@ typedef struct {
 } ensue_cell;
 
 // y [m, n] = x [m, k] w [k, n], plus bias [n] where there is one, plus what y holds with sum, then GELU. w lies in the panels that
-// ensue_pack_run makes; x in rows, or with panels as ensue_pack_rows_run leaves it.
+// ensue_pack_run makes; x in rows, or with panels as ensue_pack_rows_run leaves it. residual, before and slope are NULL or arrays like y, of
+// its rows: the first is added in the place of what y holds, the second takes what GELU is of, and the third, which goes with none of bias,
+// sum and GELU, multiplies the result by GELU's derivative at its values.
 typedef struct {
   const float *x, *w, *bias;
   float *y;
   long m, n, k, x_row, y_row;
   int panels, sum, gelu;
+  const float *residual, *slope;
+  float *before;
 } ensue_product;
 
-// Weights [k, n] into panels, from rows of n or with transposed from rows of k.
+// Weights [k, n] into panels, from rows of n or with transposed from rows of k. As the rows of a product, x [k, n] can be summed on the way:
+// sum [n] (+)= the sum of its rows.
 typedef struct {
   float *to;
   const float *from;
   long k, n;
   int transposed;
+  float *sum;
+  int add;
 } ensue_pack;
 
 typedef struct {

@@ -125,16 +125,16 @@ static void call_adamw(ensue_set on, float *p, float *m, float *v, const float *
   ensue_adamw a = {p, m, v, g, lr, beta1, beta2, new1, new2, eps, decay, correct1, correct2, grad_scale};
   ensue_adamw_run(on, &a, n);
 }
-static void call_pack(ensue_set on, float *to, const float *from, long k, long n, int transposed, int rows) {
-  ensue_pack a = {to, from, k, n, transposed};
+static void call_pack(ensue_set on, float *to, const float *from, long k, long n, int transposed, int rows, float *sum, int add) {
+  ensue_pack a = {to, from, k, n, transposed, sum, add};
   if (rows)
     ensue_pack_rows_run(on, &a);
   else
     ensue_pack_run(on, &a);
 }
 static void call_product(ensue_set on, float *y, const float *x, const float *w, const float *bias, long m, long n, long k, int panels,
-                         int sum, int gelu) {
-  ensue_product a = {x, w, bias, y, m, n, k, k, n, panels, sum, gelu};
+                         int sum, int gelu, const float *residual, const float *slope, float *before) {
+  ensue_product a = {x, w, bias, y, m, n, k, k, n, panels, sum, gelu, residual, slope, before};
   ensue_product_run(on, &a);
 }
 static void call_unfold(ensue_set on, float *y, const float *x, float *dx, const long *n) {
@@ -429,7 +429,7 @@ func (s Set) PackSize(k, n int) int { return int(C.ensue_pack_size(s.c.isa, C.lo
 
 // Pack lays weights w [k, n] out for Product. They are stored as rows of n, or of k with transposed.
 func (s Set) Pack(to, w []float32, k, n int, transposed bool) {
-	C.call_pack(s.c, f32(to), f32(w), C.long(k), C.long(n), flag(transposed), 0)
+	C.call_pack(s.c, f32(to), f32(w), C.long(k), C.long(n), flag(transposed), 0, nil, 0)
 }
 
 // PackRowsSize is how many floats PackRows writes.
@@ -437,15 +437,16 @@ func (s Set) PackRowsSize(k, m int) int {
 	return int(C.ensue_pack_rows_size(s.c.isa, C.long(k), C.long(m)))
 }
 
-// PackRows lays x [k, m] out as the rows of a Product with Panels, which are the columns of x.
-func (s Set) PackRows(to, x []float32, k, m int) {
-	C.call_pack(s.c, f32(to), f32(x), C.long(k), C.long(m), 0, 1)
+// PackRows lays x [k, m] out as the rows of a Product with Panels, which are the columns of x. Where sum is not nil it takes the sum of x's
+// rows, as ColumnSum gives it.
+func (s Set) PackRows(to, x []float32, k, m int, sum []float32, accumulate bool) {
+	C.call_pack(s.c, f32(to), f32(x), C.long(k), C.long(m), 0, 1, f32(sum), flag(accumulate))
 }
 
 // Product multiplies matrices.
 func (s Set) Product(a *Product) {
 	C.call_product(s.c, f32(a.Y), f32(a.X), f32(a.W), f32(a.Bias), C.long(a.M), C.long(a.N), C.long(a.K), flag(a.Panels), flag(a.Sum),
-		flag(a.GELU))
+		flag(a.GELU), f32(a.Residual), f32(a.Slope), f32(a.Before))
 }
 
 func convSizes(v *ConvShape) [16]C.long {

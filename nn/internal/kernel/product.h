@@ -32,11 +32,21 @@ INLINE void ISA(tile_sums)(const int mr, const int nv, const int panels, vf sum[
   }
 }
 
-// What happens to the sums of a tile: added to what is there, to the bias, GELU.
+// What happens to the sums of a tile: added to what is there, to the bias, GELU. What is there lies at c + keep_at; where before_at is not 0
+// the argument of GELU goes to c + before_at; where slope_at is not 0 the result is multiplied by GELU's derivative at c + slope_at.
 typedef struct {
   const float *bias;
   int keep, gelu;
+  ptrdiff_t keep_at, before_at, slope_at;
 } ISA(tile_end);
+
+static __attribute__((noinline)) void ISA(tile_slope)(int mr, int nv, float *c, long c_row, ptrdiff_t at) {
+  for (int i = 0; i < mr; i++)
+    for (int j = 0; j < nv; j++) {
+      float *to = c + i * c_row + j * W;
+      store(to, load(to) * ISA(gelu_slope)(load(to + at)));
+    }
+}
 
 typedef void ISA(tile_function)(const ISA(tile_walk) * walk, const float *a, const float *b, const char *ahead, float *c, long c_row,
                                 const ISA(tile_end) * end);
@@ -48,11 +58,13 @@ typedef void ISA(tile_function)(const ISA(tile_walk) * walk, const float *a, con
     vf sum[PR][PV];                                                                                                                 \
     ISA(tile_sums)(mr, nv, panels, sum, walk, a, b, ahead);                                                                         \
     _Pragma("GCC unroll 16") for (int i = 0; i < mr; i++) {                                                                         \
-      if (end->keep) _Pragma("GCC unroll 16") for (int j = 0; j < nv; j++) sum[i][j] += load(c + i * c_row + j * W);                \
+      if (end->keep) _Pragma("GCC unroll 16") for (int j = 0; j < nv; j++) sum[i][j] += load(c + end->keep_at + i * c_row + j * W); \
       if (end->bias) _Pragma("GCC unroll 16") for (int j = 0; j < nv; j++) sum[i][j] += load(end->bias + j * W);                    \
+      if (end->before_at) _Pragma("GCC unroll 16") for (int j = 0; j < nv; j++) store(c + end->before_at + i * c_row + j * W, sum[i][j]); \
       if (end->gelu) _Pragma("GCC unroll 16") for (int j = 0; j < nv; j++) sum[i][j] = ISA(gelu_of)(sum[i][j]);                     \
       _Pragma("GCC unroll 16") for (int j = 0; j < nv; j++) store(c + i * c_row + j * W, sum[i][j]);                                \
     }                                                                                                                               \
+    if (end->slope_at) ISA(tile_slope)(mr, nv, c, c_row, end->slope_at);                                                            \
   }
 #if PV == 3
 #define ENSUE_TILE_ROW(mr) ENSUE_TILE(mr, 1, 0) ENSUE_TILE(mr, 2, 0) ENSUE_TILE(mr, 3, 0) \
@@ -87,16 +99,22 @@ static ISA(tile_function) *const ISA(tiles)[2][PR][PV] = {ENSUE_ALL_NAMES(0), EN
 // A tile whose last vector reaches over the end of y's rows goes through a tile of its own.
 static __attribute__((noinline)) void ISA(ragged_tile)(int rows, long cols, int panels, const ISA(tile_walk) * walk, const float *a,
                                                        const float *b, float *c, long c_row, const ISA(tile_end) * end) {
-  float own[PR * PV * W], bias[PV * W];
-  ISA(tile_end) inner = *end;
+  enum { SIZE = PR * PV * W };
+  float own[4 * SIZE], bias[PV * W]; // the result, what is kept, what GELU is of, where its derivative is taken
+  ISA(tile_end) inner = {end->bias, end->keep, end->gelu, SIZE, end->before_at ? 2 * SIZE : 0, end->slope_at ? 3 * SIZE : 0};
   for (long j = 0; j < PV * W; j++) bias[j] = end->bias && j < cols ? end->bias[j] : 0;
   if (end->bias) inner.bias = bias;
-  if (end->keep)
-    for (int i = 0; i < rows; i++)
-      for (long j = 0; j < PV * W; j++) own[i * PV * W + j] = j < cols ? c[i * c_row + j] : 0;
+  for (int i = 0; i < rows; i++)
+    for (long j = 0; j < PV * W; j++) {
+      if (end->keep) own[SIZE + i * PV * W + j] = j < cols ? c[end->keep_at + i * c_row + j] : 0;
+      if (end->slope_at) own[3 * SIZE + i * PV * W + j] = j < cols ? c[end->slope_at + i * c_row + j] : 0;
+    }
   ISA(tiles)[panels][rows - 1][(cols - 1) / W](walk, a, b, (const char *)b, own, PV * W, &inner);
   for (int i = 0; i < rows; i++)
-    for (long j = 0; j < cols; j++) c[i * c_row + j] = own[i * PV * W + j];
+    for (long j = 0; j < cols; j++) {
+      c[i * c_row + j] = own[i * PV * W + j];
+      if (end->before_at) c[end->before_at + i * c_row + j] = own[2 * SIZE + i * PV * W + j];
+    }
 }
 
 INLINE void ISA(any_tile)(int rows, long cols, int panels, const ISA(tile_walk) * walk, const float *a, const float *b, const char *ahead,
@@ -116,7 +134,11 @@ static void ISA(product)(const ensue_product *p, long first, long last, long fro
     for (long panel = from; panel < to; panel++) {
       const long column = panel * PV * W, cols = p->n - column < PV * W ? p->n - column : PV * W;
       const float *b = p->w + panel * p->k * PV * W + k * PV * W;
-      const ISA(tile_end) end = {k == 0 && p->bias ? p->bias + column : NULL, k > 0 || p->sum, p->gelu && k + block >= p->k};
+      const int whole = k + block >= p->k;
+      const ISA(tile_end) end = {
+          k == 0 && p->bias ? p->bias + column : NULL, k > 0 || p->sum || p->residual, p->gelu && whole,
+          k == 0 && p->residual ? p->residual - p->y : 0, whole && p->before ? p->before - p->y : 0, whole && p->slope ? p->slope - p->y : 0,
+      };
       const char *ahead = (const char *)(panel + 1 < to ? b + p->k * PV * W : b);
       for (long row = first; row < last; row += PR) {
         const int rows = last - row < PR ? (int)(last - row) : PR;
@@ -160,13 +182,35 @@ static void ISA(pack)(const ensue_pack *p, long first, long last) {
   }
 }
 
-// Panels of PR columns [first, last) of x [k, m], which become the rows of a product: [k][PR] each.
+// Panels of PR columns [first, last) of x [k, m], which become the rows of a product: [k][PR] each. Whole vectors are moved, over the end
+// of a row of PR where W does not divide it, which the next row then mends: so not in the last row, nor where x ends.
 static void ISA(pack_rows)(const ensue_pack *p, long first, long last) {
+  enum { VECTORS = (PR + W - 1) / W };
   for (long panel = first; panel < last; panel++) {
-    float *to = p->to + panel * p->k * PR;
+    float *to = p->to + panel * p->k * PR, sums[VECTORS * W];
     const float *from = p->from + panel * PR;
     const long rows = p->n - panel * PR < PR ? p->n - panel * PR : PR;
-    for (long k = 0; k < p->k; k++, to += PR, from += p->n)
-      for (long i = 0; i < PR; i++) to[i] = i < rows ? from[i] : 0;
+    long k = 0;
+    vf sum[VECTORS];
+    for (int j = 0; j < VECTORS; j++) sum[j] = (vf){0};
+    if (rows == PR)
+      for (; k + 1 < p->k; k++, to += PR, from += p->n)
+#pragma GCC unroll 4
+        for (int j = 0; j < VECTORS; j++) {
+          vf v = load(from + j * W);
+          store(to + j * W, v);
+          sum[j] += v;
+        }
+    for (int j = 0; j < VECTORS; j++) store(sums + j * W, sum[j]);
+    for (; k < p->k; k++, to += PR, from += p->n)
+      for (long i = 0; i < PR; i++) {
+        to[i] = i < rows ? from[i] : 0;
+        sums[i] += to[i];
+      }
+    if (p->sum)
+      for (long i = 0; i < rows; i++) {
+        float *s = p->sum + panel * PR + i;
+        *s = p->add ? *s + sums[i] : sums[i];
+      }
   }
 }

@@ -31,7 +31,7 @@ func packed(s Set, p *Product, x, w []float32, columns, transposed bool) {
 	p.X, p.Panels = x, columns
 	if columns {
 		p.X = make([]float32, s.PackRowsSize(p.K, p.M))
-		s.PackRows(p.X, x, p.K, p.M)
+		s.PackRows(p.X, x, p.K, p.M, nil, false)
 	}
 }
 
@@ -53,6 +53,41 @@ func TestProductsAgreeWithTheReference(t *testing.T) {
 				packed(s, &p, x, w, columns, transposed)
 				s.Product(&p)
 				near(t, twin.Y, p.Y, 2e-6)
+			}
+		}
+	})
+}
+
+// What a training step has a product do on the way: keep what GELU is of, add a residual, multiply by GELU's derivative, sum rows.
+func TestProductsDoMoreOnTheWay(t *testing.T) {
+	eachTeam(t, func(t *testing.T, s Set) {
+		for _, n := range productSizes {
+			x, w, bias, other := randoms(1, n[0]*n[2]), randoms(2, n[2]*n[1]), randoms(3, n[1]), randoms(4, n[0]*n[1])
+			for _, p := range []Product{
+				{GELU: true, Bias: bias, Before: make([]float32, len(other))},
+				{Bias: bias, Residual: other},
+				{Slope: other},
+			} {
+				p.M, p.N, p.K = n[0], n[1], n[2]
+				twin := p
+				twin.Y, twin.X, twin.W = make([]float32, len(other)), x, make([]float32, len(w))
+				if p.Before != nil {
+					twin.Before = make([]float32, len(other))
+				}
+				pack(twin.W, w, p.K, p.N, true)
+				product(&twin)
+				p.Y = make([]float32, len(other))
+				packed(s, &p, x, w, false, true)
+				s.Product(&p)
+				near(t, twin.Y, p.Y, 3e-6)
+				near(t, twin.Before, p.Before, 2e-6)
+			}
+			sums, want := randoms(5, n[0]), randoms(5, n[0])
+			columns := randoms(6, n[0]*n[2])
+			for _, add := range []bool{false, true} {
+				s.PackRows(make([]float32, s.PackRowsSize(n[2], n[0])), columns, n[2], n[0], sums, add)
+				s.ColumnSum(want, columns, add)
+				require.Equal(t, want, sums, "bit for bit")
 			}
 		}
 	})

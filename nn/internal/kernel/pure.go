@@ -124,8 +124,14 @@ func (Set) Pack(to, w []float32, k, n int, transposed bool) { pack(to, w, k, n, 
 // PackRowsSize is how many floats PackRows writes.
 func (Set) PackRowsSize(k, m int) int { return k * m }
 
-// PackRows lays x [k, m] out as the rows of a Product with Panels, which are the columns of x.
-func (Set) PackRows(to, x []float32, _, _ int) { copy(to, x) }
+// PackRows lays x [k, m] out as the rows of a Product with Panels, which are the columns of x. Where sum is not nil it takes the sum of x's
+// rows, as ColumnSum gives it.
+func (Set) PackRows(to, x []float32, k, m int, sum []float32, accumulate bool) {
+	copy(to, x[:k*m])
+	if sum != nil {
+		reference.ColumnSum(sum, x[:k*m], accumulate)
+	}
+}
 
 // Product multiplies matrices.
 func (Set) Product(a *Product) { product(a) }

@@ -88,6 +88,24 @@ static void ISA(norm_grad)(const ensue_norm_grad *a, long first, long last) {
 static void ISA(norm_weight_grad)(const ensue_norm_weight_grad *a, long first, long last) {
   const long n = a->n;
   long c = first;
+  for (; c + 4 * W <= last; c += 4 * W) {
+    vf sw[4] = {{0}, {0}, {0}, {0}}, sb[4] = {{0}, {0}, {0}, {0}};
+    for (long r = 0; r < a->rows; r++) {
+      const float mean = a->mean[r], rstd = a->rstd[r];
+#pragma GCC unroll 4
+      for (int j = 0; j < 4; j++) {
+        vf g = load(a->dy + r * n + c + j * W);
+        sb[j] += g;
+        sw[j] += g * ((load(a->x + r * n + c + j * W) - mean) * rstd);
+      }
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+      float *dw = a->dw + c + j * W, *db = a->db + c + j * W;
+      if (a->dw) store(dw, a->accumulate ? load(dw) + sw[j] : sw[j]);
+      if (a->db) store(db, a->accumulate ? load(db) + sb[j] : sb[j]);
+    }
+  }
   for (; c + W <= last; c += W) {
     vf sw = {0}, sb = {0};
     for (long r = 0; r < a->rows; r++) {
@@ -194,8 +212,16 @@ static double ISA(sum_squares)(const float *x, long n) {
 static void ISA(adamw)(const ensue_adamw *a, long first, long last) {
   const float keep = 1.f - a->lr * a->decay, step = a->lr / a->correct1;
   const float root = 1.f / __builtin_sqrtf(a->correct2), scale = a->grad_scale;
-#pragma GCC ivdep
-  for (long i = first; i < last; i++) {
+  long i = first;
+  for (; i + W <= last; i += W) {
+    vf g = load(a->g + i) * scale;
+    vf m = a->beta1 * load(a->m + i) + a->new1 * g;
+    vf v = a->beta2 * load(a->v + i) + a->new2 * g * g;
+    store(a->m + i, m);
+    store(a->v + i, v);
+    store(a->p + i, load(a->p + i) * keep - step * m / (VSQRT(v) * root + a->eps));
+  }
+  for (; i < last; i++) {
     float g = a->g[i] * scale;
     float m = a->beta1 * a->m[i] + a->new1 * g;
     float v = a->beta2 * a->v[i] + a->new2 * g * g;

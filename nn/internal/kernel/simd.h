@@ -1,6 +1,6 @@
 // Vectors of W floats by GCC's vector extension: the same source gives AVX-512, AVX2 and portable code. Included once for each isa_*.c,
 // with W, MR, NV,
-// ISA(name), VMAX, VMIN, LANES and the two reductions defined.
+// ISA(name), VMAX, VMIN, VSQRT, LANES and the two reductions defined.
 
 typedef float vf __attribute__((vector_size(4 * W)));
 typedef int32_t vi __attribute__((vector_size(4 * W)));

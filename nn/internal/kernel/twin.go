@@ -144,12 +144,22 @@ func pack(to, w []float32, k, n int, transposed bool) {
 
 // product takes weights as pack left them, and rows in panels as columns.
 func product(a *Product) {
+	n := a.M * a.N
 	keep := float32(0)
-	if a.Sum {
+	if a.Residual != nil {
+		copy(a.Y, a.Residual[:n])
+	}
+	if a.Sum || a.Residual != nil {
 		keep = 1
 	}
 	reference.MatMul(a.Y, a.X, a.W, a.Bias, a.M, a.N, a.K, a.Panels, false, keep)
+	if a.Before != nil {
+		copy(a.Before, a.Y[:n])
+	}
 	if a.GELU {
-		reference.GELU(a.Y[:a.M*a.N], a.Y[:a.M*a.N])
+		reference.GELU(a.Y[:n], a.Y[:n])
+	}
+	if a.Slope != nil {
+		reference.GELUGrad(a.Y[:n], a.Slope[:n], a.Y[:n], false)
 	}
 }
