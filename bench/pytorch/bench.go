@@ -104,11 +104,11 @@ func (b *bench) forward(c netCase) (err error) {
 	if err := f.make(c); err != nil {
 		return err
 	}
-	full, err := openOurs(c, f, b.threads, nn.Float32)
+	full, err := openOurs(c, f, b.threads, nn.Float32, b.own)
 	if err != nil {
 		return err
 	}
-	half, err := openOurs(c, f, b.threads, nn.BFloat16)
+	half, err := openOurs(c, f, b.threads, nn.BFloat16, b.own)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (b *bench) forward(c netCase) (err error) {
 	all := []contender{full, half, torch}
 	names := []string{"", "", torch.mode, "", "onnxruntime"}
 	var torchHalf, onnx *theirs
-	if !c.large || b.threads > 1 {
+	if b.half && (!c.large || b.threads > 1) {
 		if torchHalf, err = b.best(c, f, bf16); err != nil {
 			return err
 		}
@@ -161,7 +161,7 @@ func (b *bench) train(c netCase) (err error) {
 	if err := f.make(c); err != nil {
 		return err
 	}
-	our, err := openOurs(c, f, b.threads, nn.Float32)
+	our, err := openOurs(c, f, b.threads, nn.Float32, b.own)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,8 @@ type settings struct {
 	threads []int
 	cases   selection
 	seconds time.Duration // a turn lasts at least so long
+	own     bool          // count the time that the processor works for a side, not the time that passes
+	half    bool          // measure PyTorch in bfloat16 too
 	python  string
 	script  string
 	cache   string
@@ -54,6 +57,8 @@ func parse() (s settings, err error) {
 	flag.StringVar(&threads, "threads", "1,2", "numbers of threads, with commas between")
 	flag.StringVar(&cases, "cases", ".", "regular expression of the cases to measure")
 	flag.DurationVar(&s.seconds, "turn", 400*time.Millisecond, "how long a turn lasts at least")
+	flag.BoolVar(&s.half, "torch-bf16", true, "measure PyTorch in bfloat16 too; without instructions for it a call of a large model takes minutes")
+	flag.BoolVar(&s.own, "processor-time", false, "count processor time, where other work runs on the machine; with one thread only, and no products")
 	flag.StringVar(&s.python, "python", "python3", "a Python with bench/pytorch/requirements.txt")
 	flag.StringVar(&s.script, "script", "bench/pytorch/peer.py", "the peer's program")
 	flag.StringVar(&s.cache, "cache", ".cache/bench-pytorch", "where models and compiled kernels are kept")
@@ -69,6 +74,9 @@ func parse() (s settings, err error) {
 	}
 	if s.cases.Regexp, err = regexp.Compile(cases); err != nil {
 		return s, fmt.Errorf("--cases: %w", err)
+	}
+	if s.own && !slices.Equal(s.threads, []int{1}) {
+		return s, errors.New("--processor-time is for --threads 1: threads that wait for each other count as work")
 	}
 	s.cache, err = filepath.Abs(s.cache)
 	return s, err
@@ -101,7 +109,11 @@ func run(s settings) error {
 // runThreads measures all cases with one number of threads.
 func runThreads(s settings, threads int, out *table) (err error) {
 	b := &bench{settings: s, threads: threads, peak: peak(threads), out: out, modes: map[string]string{}}
-	for _, shape := range s.cases.products() {
+	products := s.cases.products()
+	if s.own {
+		products = nil // the fastest of many short calls: they need no such clock
+	}
+	for _, shape := range products {
 		if err := b.product(shape); err != nil {
 			return err
 		}
@@ -110,7 +122,7 @@ func runThreads(s settings, threads int, out *table) (err error) {
 	if len(nets) == 0 {
 		return nil
 	}
-	if b.peer, err = startPeer(s.python, s.script, s.cache, threads); err != nil {
+	if b.peer, err = startPeer(s, threads); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.peer.stop()) }()

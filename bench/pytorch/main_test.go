@@ -57,7 +57,7 @@ func TestOurSideRuns(t *testing.T) {
 	c := netCase{name: "tiny", size: 48, layers: 1, heads: 2, crop: 32, frames: 2, batch: 2}
 	f := c.files(t.TempDir())
 	require.NoError(t, f.make(c))
-	o, err := openOurs(c, f, 1, nn.Float32)
+	o, err := openOurs(c, f, 1, nn.Float32, false)
 	require.NoError(t, err)
 	first, err := o.output()
 	require.NoError(t, err)
@@ -68,7 +68,7 @@ func TestOurSideRuns(t *testing.T) {
 	require.NoError(t, o.close())
 
 	c.train = true
-	o, err = openOurs(c, f, 1, nn.Float32)
+	o, err = openOurs(c, f, 1, nn.Float32, false)
 	require.NoError(t, err)
 	before := o.loss
 	_, err = o.measure(0)

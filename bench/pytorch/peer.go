@@ -19,6 +19,7 @@ type peer struct {
 	requests io.WriteCloser
 	replies  *bufio.Scanner
 	cache    string
+	own      bool // count processor time
 	versions map[string]string
 }
 
@@ -35,6 +36,7 @@ type request struct {
 	Mode    string  `json:"mode,omitempty"`
 	File    string  `json:"file,omitempty"`
 	Seconds float64 `json:"seconds,omitempty"`
+	Own     bool    `json:"own,omitempty"`
 }
 
 // reply is a line from it.
@@ -57,8 +59,8 @@ func checkPython(python string) error {
 	return nil
 }
 
-func startPeer(python, script, cache string, threads int) (*peer, error) {
-	p := &peer{command: exec.Command(python, script, strconv.Itoa(threads), cache), cache: cache}
+func startPeer(s settings, threads int) (*peer, error) {
+	p := &peer{command: exec.Command(s.python, s.script, strconv.Itoa(threads), s.cache), cache: s.cache, own: s.own}
 	p.command.Stderr = os.Stderr
 	var err error
 	if p.requests, err = p.command.StdinPipe(); err != nil {
@@ -73,7 +75,7 @@ func startPeer(python, script, cache string, threads int) (*peer, error) {
 		return nil, err
 	}
 	if !p.replies.Scan() {
-		return nil, fmt.Errorf("starting %s: %w", python, p.command.Wait())
+		return nil, fmt.Errorf("starting %s: %w", s.python, p.command.Wait())
 	}
 	return p, json.Unmarshal(p.replies.Bytes(), &p.versions)
 }
@@ -120,7 +122,7 @@ func (p *peer) open(c netCase, f files, dtype, mode string) (*theirs, error) {
 }
 
 func (t *theirs) measure(atLeast time.Duration) (time.Duration, error) {
-	answer, err := t.peer.ask(request{Do: "run", ID: t.id, Seconds: atLeast.Seconds()})
+	answer, err := t.peer.ask(request{Do: "run", ID: t.id, Seconds: atLeast.Seconds(), Own: t.peer.own})
 	return time.Duration(answer.Seconds * float64(time.Second)), err
 }
 

@@ -6,7 +6,7 @@ Reads one JSON object a line from stdin and answers each with one JSON object a 
 
   {"do": "open", "id": ID, "kind": "forward", "model": DIR, "input": FILE, "dtype": "f32" | "bf16", "mode": MODE}
   {"do": "open", "id": ID, "kind": "train", "model": DIR, "input": FILE, "target": FILE, "mode": MODE}
-  {"do": "run", "id": ID, "seconds": S}      calls for at least S seconds, at least once: seconds a call
+  {"do": "run", "id": ID, "seconds": S}      calls for at least S seconds, at least once: seconds a call; "own": of processor time
   {"do": "step", "id": ID}                   one training step: its loss
   {"do": "output", "id": ID, "file": FILE}   the result, raw float32
   {"do": "close", "id": ID}
@@ -138,12 +138,13 @@ def make(request):
     return OnnxForward(request) if request["mode"] == "onnxruntime" else Forward(request)
 
 
-def measure(call, seconds):
-    calls, start = 0, time.perf_counter()
-    while calls == 0 or time.perf_counter() - start < seconds:
+def measure(call, seconds, own):
+    clock = time.process_time if own else time.perf_counter
+    calls, start = 0, clock()
+    while calls == 0 or clock() - start < seconds:
         call()
         calls += 1
-    return {"seconds": (time.perf_counter() - start) / calls, "calls": calls}
+    return {"seconds": (clock() - start) / calls, "calls": calls}
 
 
 def answer(request, opened):
@@ -151,7 +152,7 @@ def answer(request, opened):
     if what == "open":
         opened[name] = make(request)
     elif what == "run":
-        return measure(opened[name], request.get("seconds", 0))
+        return measure(opened[name], request.get("seconds", 0), request.get("own", False))
     elif what == "step":
         return {"loss": opened[name]()}
     elif what == "output":
