@@ -209,15 +209,7 @@ func energyBeside(dir string) (_ *predictor.Energy, about predictor.EnergyAbout,
 		return nil, about, err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	if !m.HasExtra(predictor.EnergyFile) {
-		return nil, about, nil
-	}
-	s, err := m.Extra(predictor.EnergyFile)
-	if err != nil {
-		return nil, about, err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	return predictor.ReadEnergy(s)
+	return energyOf(m)
 }
 
 // write saves the learned energies that a pipeline has the sources of, if that was asked for.

@@ -185,23 +185,15 @@ func describeModel(m *model.Model, name string) (modelData, error) {
 	}
 	var err error
 	data.Verifier = m.HasExtra(predictor.VerifierFile)
-	data.Energy, err = energyBeside(m)
+	data.Energy, err = describeEnergy(m)
 	return data, err
 }
 
-// energyBeside is what the learned energy beside a model says of itself; nil where there is none.
-func energyBeside(m *model.Model) (*energyData, error) {
-	if !m.HasExtra(predictor.EnergyFile) {
-		return nil, nil //nolint:nilnil // none is usual
-	}
-	s, err := m.Extra(predictor.EnergyFile)
-	if err != nil {
+// describeEnergy is what the learned energy beside a model says of itself; nil where there is none.
+func describeEnergy(m *model.Model) (*energyData, error) {
+	e, about, err := energyOf(m)
+	if e == nil || err != nil {
 		return nil, err
-	}
-	defer func() { _ = s.Close() }()
-	e, about, err := predictor.ReadEnergy(s)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s of the model %s: %w", predictor.EnergyFile, m.Where(), err)
 	}
 	data := &energyData{Rule: string(e.Rule), Sources: about.Sources, Note: about.Note}
 	if about.Model != "" && about.Model != m.Digest() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 
 	"github.com/ensue-video/ensue/encoder"
@@ -17,6 +18,23 @@ func openModel(name string) (*model.Model, error) {
 		return weights.Open()
 	}
 	return model.Open(name)
+}
+
+// energyOf is the learned energy that lies beside a model; nil where there is none.
+func energyOf(m *model.Model) (_ *predictor.Energy, about predictor.EnergyAbout, err error) {
+	if !m.HasExtra(predictor.EnergyFile) {
+		return nil, about, nil
+	}
+	s, err := m.Extra(predictor.EnergyFile)
+	if err != nil {
+		return nil, about, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	e, about, err := predictor.ReadEnergy(s)
+	if err != nil {
+		return nil, about, fmt.Errorf("reading %s of the model %s: %w", predictor.EnergyFile, m.Where(), err)
+	}
+	return e, about, nil
 }
 
 // openVerifier opens the verifier that lies beside a model; nil where there is none.
