@@ -4,7 +4,7 @@
 //   - Security is the definition's `security` block: TLS and SASL, each there or not.
 //   - Dialer makes connections, encrypted where the security says so; KafkaGo and Options hand it and the login to the libraries.
 //   - Why says in one word what a failed connection means (ReasonTLS, ReasonLogin, ReasonRights), and Hint what to do about it, in
-//     the user's own keys.
+//     the user's own keys. Scrub takes credentials out of what is printed.
 //
 // # Invariants
 //

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -193,7 +194,7 @@ func (s *Security) hintTLS(err error, name Naming) string {
 		return "use a host name that the broker's certificate has, or name one of those in " + name("tls.server_name")
 	case isInvalid && invalid.Reason == x509.Expired:
 		return "the broker's certificate has to be renewed, or a clock is wrong"
-	case record, errors.Is(err, io.EOF):
+	case record, errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
 		return fmt.Sprintf("does the listener at this port speak TLS? If not, remove %s or use another port", name("tls"))
 	case refusedByPeer(err):
 		return fmt.Sprintf("the broker refuses this client's certificate: set %s and %s to a pair it trusts",

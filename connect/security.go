@@ -3,6 +3,7 @@ package connect
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -84,6 +85,14 @@ func (s *Security) String() string {
 		return "neither TLS nor login"
 	}
 	return strings.Join(parts, ", ")
+}
+
+// Format implements fmt.Formatter: String for every verb, even a wrong one, which would print every field (invariant 1).
+func (s *Security) Format(to fmt.State, _ rune) { _, _ = io.WriteString(to, s.String()) }
+
+// Format implements fmt.Formatter, as that of Security.
+func (s SASL) Format(to fmt.State, _ rune) {
+	_, _ = io.WriteString(to, (&Security{SASL: &s}).String())
 }
 
 // Problem is one thing wrong with a Security, at a key below the block.
@@ -170,8 +179,8 @@ func (s Secret) String() string {
 	return secretText
 }
 
-// GoString implements fmt.GoStringer.
-func (s Secret) GoString() string { return s.String() }
+// Format implements fmt.Formatter, for every verb: without it a wrong one, such as %d, would print the text.
+func (s Secret) Format(to fmt.State, _ rune) { _, _ = io.WriteString(to, s.String()) }
 
 // MarshalText implements encoding.TextMarshaler, which JSON and YAML use.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

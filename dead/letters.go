@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,10 @@ const (
 	CodeTopicMissing stream.Code = "dead.topic_missing"
 	// CodeNotAuthorized: the broker does not let this client read or write a topic.
 	CodeNotAuthorized stream.Code = "dead.not_authorized"
+	// CodeTLS: no encrypted connection to the brokers can be made.
+	CodeTLS stream.Code = "dead.tls_failed"
+	// CodeLogin: the brokers do not accept who this client says it is.
+	CodeLogin stream.Code = "dead.login_failed"
 	// CodeNoFile: the file of dead letters cannot be opened.
 	CodeNoFile stream.Code = "dead.no_such_file"
 	// CodeFile: the file of dead letters cannot be read or written.
@@ -38,6 +43,8 @@ const (
 type Config struct {
 	Brokers  []string
 	Security *connect.Security
+	// Naming says how messages name what to change about that; nil is as flags.
+	Naming connect.Naming
 	// Topic holds them, unless File is set: a file as sink.dead_letter.jsonl writes it.
 	Topic, File string
 }
@@ -213,14 +220,19 @@ func (c Config) failed(doing string, err error) error {
 	if failure, ok := errors.AsType[*stream.Failure](err); ok {
 		return failure
 	}
-	code := CodeBroker
-	switch {
-	case errors.Is(err, kerr.UnknownTopicOrPartition):
-		code = CodeTopicMissing
-	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
-		code = CodeNotAuthorized
+	naming := c.Naming
+	if naming == nil {
+		naming = connect.Flag
 	}
-	return stream.FailTransient("dead", code, "%s on %s: %w", doing, strings.Join(c.Brokers, ", "), err)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return stream.FailTransient("dead", CodeTopicMissing, "%s on %s: %w", doing, strings.Join(c.Brokers, ", "), err)
+	}
+	failure := c.Security.Unreached("dead", c.Brokers, naming, err)
+	failure.Err = fmt.Errorf("%s: %w", doing, failure.Err)
+	if failure.Code == CodeNotAuthorized {
+		failure.Err = fmt.Errorf("%w read it, and to send letters again write to it and to the topic of the segments", failure.Err)
+	}
+	return failure
 }
 
 func recordOf(record *kgo.Record) stream.Record {

@@ -37,6 +37,9 @@ type fetcher struct {
 	pace      pace
 	outage    outage
 	log       *slog.Logger
+	// judge and proved tell the source's access what came of a fetch.
+	judge  func(error) error
+	proved func()
 }
 
 // pace is how much to ask for at once and how long that may take. A fetch that is too slow asks for less the next time, and,
@@ -82,12 +85,13 @@ func (f *fetcher) run(ctx context.Context, next int64, out chan<- fetched) {
 		}
 		if err == nil {
 			f.outage.over()
+			f.proved()
 			continue
 		}
 		if ctx.Err() != nil || !f.tell(ctx, fetched{next: next, failing: true}, out) {
 			return
 		}
-		sleep(ctx, f.outage.failed(err))
+		sleep(ctx, f.outage.failed(f.judge(err)))
 	}
 }
 

@@ -133,12 +133,18 @@ func (f *Franz) Run(ctx context.Context, out chan<- *stream.Segment) error {
 		}
 		return err
 	}
+	ctx, refuse := context.WithCancelCause(ctx)
+	defer refuse(nil)
+	f.access.begin(refuse)
 	joining := outage{log: f.log, what: "reading and writing in transactions"}
 	for {
 		begun := time.Now()
 		err := f.member(ctx, out)
 		if failure := (*stream.Failure)(nil); errors.As(err, &failure) && failure.Code != "" {
 			return err
+		}
+		if failure, ok := errors.AsType[*stream.Failure](context.Cause(ctx)); ok {
+			return failure
 		}
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // it ends because it was told to

@@ -186,6 +186,9 @@ func (m *franzMembership) spread(fetches kgo.Fetches) {
 		for _, record := range polled.Records {
 			news = append(news, fetched{record: recordOf(record), next: record.Offset + 1, high: polled.HighWatermark})
 		}
+		if polled.Err == nil {
+			m.access.prove()
+		}
 		w.mailbox.put(news...)
 	})
 }
@@ -198,10 +201,8 @@ func (m *franzMembership) trouble(partition int32, err error) {
 	case errors.Is(err, kerr.OffsetOutOfRange), errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID),
 		errors.As(err, &lost):
 		m.end(fmt.Errorf("fetching %s[%d]: %w", m.cfg.Topic, partition, err))
-	case connect.Why(err) != "":
-		m.fetching.failed(m.refused(err))
 	default:
-		m.fetching.failed(fmt.Errorf("fetching %s[%d]: %w", m.cfg.Topic, partition, err))
+		m.fetching.failed(m.judge(fmt.Errorf("fetching %s[%d]: %w", m.cfg.Topic, partition, err)))
 	}
 }
 

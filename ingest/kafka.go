@@ -31,6 +31,7 @@ type Kafka struct {
 	positions positions
 	timing    timing
 	options   options
+	access    access
 }
 
 // timing is what no user needs to set.
@@ -65,8 +66,8 @@ func (k *Kafka) Stats() Stats {
 	return stats
 }
 
-// Run implements Source. It fails only at the start: when no broker answers (CodeBroker) or the topic does not exist
-// (CodeTopic). Later outages are waited out.
+// Run implements Source. It fails only at the start: when no broker answers (CodeBroker), the topic does not exist (CodeTopic), or the
+// brokers do not let this client read (see access). Later outages are waited out.
 func (k *Kafka) Run(ctx context.Context, out chan<- *stream.Segment) error {
 	if err := k.reach(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -74,6 +75,20 @@ func (k *Kafka) Run(ctx context.Context, out chan<- *stream.Segment) error {
 		}
 		return err
 	}
+	ctx, refuse := context.WithCancelCause(ctx)
+	defer refuse(nil)
+	k.access.begin(refuse)
+	if err := k.read(ctx, out); err != nil {
+		return err
+	}
+	if failure, ok := errors.AsType[*stream.Failure](context.Cause(ctx)); ok {
+		return failure
+	}
+	return nil
+}
+
+// read takes part in the group until ctx is done.
+func (k *Kafka) read(ctx context.Context, out chan<- *stream.Segment) error {
 	m := k.connect()
 	defer m.close()
 	group, err := m.join()
@@ -93,7 +108,7 @@ func (k *Kafka) Run(ctx context.Context, out chan<- *stream.Segment) error {
 			continue // the group is still finding itself; the broker paces this
 		case err != nil:
 			// A fresh cluster answers "coordinator not available" until its offsets topic stands.
-			sleep(ctx, joining.failed(joinError(k.cfg.Group, err)))
+			sleep(ctx, joining.failed(joinError(k.cfg.Group, k.judge(err))))
 			continue
 		}
 		joining.over()
@@ -342,7 +357,7 @@ func (g *generationRun) begin(ctx context.Context) bool {
 		}
 		g.workers = nil
 		if ctx.Err() == nil {
-			sleep(ctx, trouble.failed(err))
+			sleep(ctx, trouble.failed(g.judge(err)))
 		}
 	}
 	return false
@@ -382,7 +397,7 @@ func (g *generationRun) worker(p kafka.OffsetFetchPartition, end partitionEnd) *
 	w := g.newWorker(p, end, share{partitions: len(g.ids()), generation: g.generation.ID}, g.out)
 	w.fetcher = &fetcher{
 		client: g.client, topic: g.cfg.Topic, partition: p.Partition, wait: g.cfg.MaxWait, log: g.log,
-		pace:   newPace(g.fetchBytes(len(g.ids())), g.cfg.ReadBatchTimeout),
+		pace: newPace(g.fetchBytes(len(g.ids())), g.cfg.ReadBatchTimeout), judge: g.judge, proved: g.access.prove,
 		outage: outage{log: g.log, what: fmt.Sprintf("reading partition %d", p.Partition)},
 	}
 	return w
@@ -524,7 +539,7 @@ func (g *generationRun) commitNow(ctx context.Context, commits []kafka.OffsetCom
 		g.log.Warn("the group refuses the commit of a member it gave up; the segments since the last one are processed again",
 			"error", err)
 	default:
-		g.committing.failed(err)
+		g.committing.failed(g.judge(err))
 	}
 	return err
 }

@@ -3,11 +3,11 @@ package pipelines
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -115,11 +115,8 @@ const secretText = "(secret)"
 // maxShown is how much of a value a finding shows.
 const maxShown = 80
 
-// credentials are "user:password@", with or without the scheme of a URL before them.
-var credentials = regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.\-]*://)\S*@|[^\s/:@]+:\S*@`)
-
 // scrub takes the credentials out of text.
-func scrub(text string) string { return credentials.ReplaceAllString(text, "${1}***@") }
+func scrub(text string) string { return connect.Scrub(text) }
 
 // show is how a value appears in findings: scrubbed, cut, quoted.
 func show(text string, secret bool) string {

@@ -27,6 +27,8 @@ type Config struct {
 	Topic   string
 	// Security is how to get into the brokers; nil is neither TLS nor login.
 	Security *connect.Security
+	// Naming says how messages name what to change about that; nil is as flags.
+	Naming connect.Naming
 	// Store, where there is one, takes the payloads that are larger than ClaimAbove bytes; their records carry a claim. It stays the
 	// caller's.
 	Store      claim.Store
@@ -65,6 +67,9 @@ type Summary struct {
 // New connects nothing yet. Close must be called.
 func New(config Config) (*Publisher, error) {
 	config.Patience = cmp.Or(config.Patience, time.Minute)
+	if config.Naming == nil {
+		config.Naming = connect.Flag
+	}
 	client, err := kgo.NewClient(append(connect.Options(config.Brokers, config.Security),
 		kgo.ClientID("ensue-publish"), kgo.DefaultProduceTopic(config.Topic),
 		// The client's own 10 s for a request to be written are too few for a large segment over a slow link: it would be sent again and
@@ -83,7 +88,7 @@ func New(config Config) (*Publisher, error) {
 // Check asks whether a broker answers, within the time of ctx.
 func (p *Publisher) Check(ctx context.Context) error {
 	if err := p.client.Ping(ctx); err != nil {
-		return p.config.Security.Unreached("publish", p.config.Brokers, connect.Flag, err)
+		return p.config.Security.Unreached("publish", p.config.Brokers, p.config.Naming, err)
 	}
 	return nil
 }

@@ -18,6 +18,8 @@ type Config struct {
 	Topic   string
 	// Security is how to get into the brokers; nil is neither TLS nor login.
 	Security *connect.Security
+	// Naming says how messages name what to change about that; nil is as flags.
+	Naming connect.Naming
 	// Newest begins with what comes from now on, instead of with the oldest record that is still there.
 	Newest bool
 	// Once drops a result whose id was seen already: pipelines deliver at least once, ids make that exactly once. Window is how many ids
@@ -37,6 +39,9 @@ type Reader struct {
 
 // NewReader connects nothing yet. Close must be called.
 func NewReader(config Config) (*Reader, error) {
+	if config.Naming == nil {
+		config.Naming = connect.Flag
+	}
 	begin := kgo.NewOffset().AtStart()
 	if config.Newest {
 		begin = kgo.NewOffset().AtEnd()
@@ -59,7 +64,7 @@ func NewReader(config Config) (*Reader, error) {
 // Check asks a broker whether the topic is there, within the time of ctx.
 func (r *Reader) Check(ctx context.Context) error {
 	if err := r.client.Ping(ctx); err != nil {
-		return r.config.Security.Unreached("tail", r.config.Brokers, connect.Flag, err)
+		return r.config.Security.Unreached("tail", r.config.Brokers, r.config.Naming, err)
 	}
 	return nil
 }

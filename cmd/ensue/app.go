@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -165,14 +166,14 @@ func (a *app) say(command *cobra.Command, data any, text func(io.Writer) error) 
 func (a *app) fail(command string, err error) int {
 	known := classify(err)
 	if a.json {
-		told := &envelopeError{Exit: known.exit, Code: known.code, Message: err.Error(), Hint: known.hint}
+		told := &envelopeError{Exit: known.exit, Code: known.code, Message: connect.Scrub(err.Error()), Hint: known.hint}
 		_ = a.print(envelope{Version: 1, Command: command, Data: known.data, Error: told})
 		return known.exit
 	}
 	if known.told {
 		return known.exit
 	}
-	fmt.Fprintf(a.err, "ensue %s: %v [%s]\n", command, err, known.code)
+	fmt.Fprintf(a.err, "ensue %s: %s [%s]\n", command, connect.Scrub(err.Error()), known.code)
 	if known.hint != "" {
 		fmt.Fprintf(a.err, "  hint: %s\n", known.hint)
 	}
@@ -193,7 +194,20 @@ func (a *app) logger() *slog.Logger {
 	if err := level.UnmarshalText([]byte(a.level)); err != nil {
 		level = slog.LevelWarn
 	}
-	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level, ReplaceAttr: scrubbed}))
+}
+
+// scrubbed is an attribute of a log line without the credentials of addresses.
+func scrubbed(_ []string, attribute slog.Attr) slog.Attr {
+	switch value := attribute.Value.Any().(type) {
+	case string:
+		attribute.Value = slog.StringValue(connect.Scrub(value))
+	case error:
+		attribute.Value = slog.StringValue(connect.Scrub(value.Error()))
+	case []string:
+		attribute.Value = slog.StringValue(connect.Scrub(fmt.Sprint(value)))
+	}
+	return attribute
 }
 
 // colour says whether what is printed may be coloured: on a terminal, unless NO_COLOR asks otherwise.

@@ -1,22 +1,23 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ensue-video/ensue/claim"
+	"github.com/ensue-video/ensue/connect"
+	"github.com/ensue-video/ensue/pipelines"
 	"github.com/ensue-video/ensue/publish"
 )
 
 type sweepFlags struct {
 	storeFlags
-	brokers []string
-	access  securityFlags
+	cluster clusterFlags
 	topics  []string
 	older   time.Duration
 	remove  bool
@@ -39,9 +40,8 @@ func (a *app) claimsCommand() *cobra.Command {
 	}
 	f := sweep.Flags()
 	flags.add(f, "the payloads")
-	f.StringSliceVar(&flags.brokers, "brokers", []string{"localhost:9092"}, "brokers to ask first")
 	f.StringSliceVar(&flags.topics, "topic", []string{"video.segments", "video.dead"}, "topics whose records may refer to the store")
-	flags.access.add(f)
+	flags.cluster.add(f)
 	f.DurationVar(&flags.older, "older", 168*time.Hour, "how old an orphan must be at least; not less than 10m")
 	f.BoolVar(&flags.remove, "remove", false, "remove the orphans; without it they are only told")
 	claims.AddCommand(sweep)
@@ -79,7 +79,7 @@ func (a *app) sweep(command *cobra.Command, flags sweepFlags) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	begin := time.Now()
-	found, err := a.references(command.Context(), flags)
+	found, err := a.references(command, flags)
 	if err != nil {
 		return err
 	}
@@ -99,16 +99,45 @@ func (a *app) sweep(command *cobra.Command, flags sweepFlags) (err error) {
 	return a.say(command, summary, summary.print)
 }
 
-func (a *app) references(ctx context.Context, flags sweepFlags) (publish.References, error) {
-	security, err := flags.access.security(a.env)
+// references are those of every topic that is meant: the ones of --topic, or of the definition both that of the segments and that of
+// the dead letters, wherever each lies.
+func (a *app) references(command *cobra.Command, flags sweepFlags) (publish.References, error) {
+	places, err := a.sweepPlaces(command, flags)
 	if err != nil {
 		return publish.References{}, err
 	}
-	found, err := publish.FindReferences(ctx, flags.brokers, security, flags.topics)
-	if err != nil {
-		return found, environmentError("claims.topics", err, "nothing was removed; are --brokers and --topic right?")
+	all := publish.References{Refs: map[string]bool{}}
+	for _, place := range places {
+		found, err := publish.FindReferences(command.Context(), place.Brokers, place.Security, []string{place.Topic})
+		if err != nil {
+			hint := "nothing was removed; are --brokers and --topic right?"
+			if connect.Why(err) != "" {
+				hint = "nothing was removed; " + place.Security.Advice(err, place.Naming())
+			}
+			return all, environmentError("claims.topics", err, hint)
+		}
+		all.Records += found.Records
+		maps.Copy(all.Refs, found.Refs)
 	}
-	return found, nil
+	return all, nil
+}
+
+func (a *app) sweepPlaces(command *cobra.Command, flags sweepFlags) ([]pipelines.Place, error) {
+	if flags.cluster.definition == "" || command.Flags().Changed("topic") {
+		place, err := a.place(&flags.cluster, command.Flags(), "", "ingest.kafka", (*pipelines.Definition).SegmentsPlace)
+		places := make([]pipelines.Place, len(flags.topics))
+		for i, topic := range flags.topics {
+			places[i] = place
+			places[i].Topic = topic
+		}
+		return places, err
+	}
+	segments, err := a.place(&flags.cluster, command.Flags(), "", "ingest.kafka", (*pipelines.Definition).SegmentsPlace)
+	if err != nil {
+		return nil, err
+	}
+	letters, err := a.place(&flags.cluster, command.Flags(), "", "sink.dead_letter.kafka", (*pipelines.Definition).DeadLettersPlace)
+	return []pipelines.Place{segments, letters}, err
 }
 
 func (s sweepSummary) print(out io.Writer) error {

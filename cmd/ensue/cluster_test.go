@@ -136,7 +136,13 @@ func replay(t *testing.T, files []string, flags ...string) map[string]*stream.Re
 // tailed is the first so many results of the topic by id; a result that comes twice counts once.
 func tailed(t *testing.T, addr string, count int, pipeline *process) map[string]*stream.Result {
 	t.Helper()
-	reader := start(t, "tail", "--json", "--once", "--brokers", addr, "--max", strconv.Itoa(count), "--idle", "60s")
+	return tailedBy(t, []string{"--brokers", addr}, count, pipeline)
+}
+
+// tailedBy is tailed by a reader that gets in as flags say.
+func tailedBy(t *testing.T, flags []string, count int, pipeline *process) map[string]*stream.Result {
+	t.Helper()
+	reader := start(t, append([]string{"tail", "--json", "--once", "--max", strconv.Itoa(count), "--idle", "60s"}, flags...)...)
 	require.Zero(t, reader.end(t), reader.err.String())
 	got := results(t, bufio.NewScanner(&reader.out))
 	require.Len(t, got, count, "results missing; the pipeline said: %s", pipeline.err.String())

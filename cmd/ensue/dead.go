@@ -17,23 +17,26 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/dead"
+	"github.com/ensue-video/ensue/pipelines"
 	"github.com/ensue-video/ensue/stream"
 )
 
 // deadFlags say where the dead letters are and which are meant.
 type deadFlags struct {
-	config dead.Config
-	stream string
-	code   string
-	since  time.Duration
-	fresh  bool
+	config  dead.Config
+	cluster clusterFlags
+	stream  string
+	code    string
+	since   time.Duration
+	fresh   bool
 }
 
 func (f *deadFlags) add(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&f.config.Brokers, "brokers", []string{"localhost:9092"}, "brokers to ask first")
 	flags.StringVar(&f.config.Topic, "topic", "video.dead", "topic of the dead letters")
 	flags.StringVar(&f.config.File, "file", "", "a file of dead letters instead, as sink.dead_letter.jsonl writes it")
+	f.cluster.add(flags)
 }
 
 func (f *deadFlags) addFilter(flags *pflag.FlagSet) {
@@ -70,6 +73,9 @@ func (a *app) deadListCommand() *cobra.Command {
 		Short: "list the dead letters there are, oldest first",
 		Args:  cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
+			if err := a.deadPlace(command, &flags); err != nil {
+				return err
+			}
 			letters, err := a.deadLetters(command.Context(), flags)
 			if err != nil {
 				return err
@@ -122,6 +128,21 @@ func (a *app) deadRetryCommand() *cobra.Command {
 	f.BoolVar(&flags.again, "again", false, "also letters that were sent again before")
 	f.BoolVar(&flags.dry, "dry-run", false, "only say which letters would be sent")
 	return command
+}
+
+// deadPlace finds out where the letters are: what the flags say, or the definition they name.
+func (a *app) deadPlace(command *cobra.Command, flags *deadFlags) error {
+	if flags.config.File != "" {
+		return nil
+	}
+	place, err := a.place(&flags.cluster, command.Flags(), flags.config.Topic, "sink.dead_letter.kafka",
+		(*pipelines.Definition).DeadLettersPlace)
+	if err != nil {
+		return err
+	}
+	flags.config.Brokers, flags.config.Topic, flags.config.Security = place.Brokers, place.Topic, place.Security
+	flags.config.Naming = place.Naming()
+	return nil
 }
 
 // deadLetters are the letters that the flags choose.
@@ -182,7 +203,7 @@ func deadList(letters []*dead.Letter) deadTable {
 func rowOf(letter *dead.Letter) deadRow {
 	row := deadRow{
 		ID: letter.ID, Segment: letter.Segment.String(), Stream: letter.Segment.Stream,
-		Code: string(letter.Failure.Code), Stage: letter.Failure.Stage, Message: letter.Failure.Error(), Permanent: letter.Failure.Permanent,
+		Code: string(letter.Failure.Code), Stage: letter.Failure.Stage, Message: connect.Scrub(letter.Failure.Error()), Permanent: letter.Failure.Permanent,
 		Attempts: letter.Attempts, Origin: letter.Origin.String(), Place: letter.Place.String(),
 		Bytes: letter.Bytes, Truncated: letter.Truncated, Trace: letter.Traceparent,
 	}
@@ -245,6 +266,9 @@ func firstLine(text string, limit int) string {
 }
 
 func (a *app) deadShow(command *cobra.Command, flags deadFlags, id, payload string) error {
+	if err := a.deadPlace(command, &flags); err != nil {
+		return err
+	}
 	letters, err := a.deadLetters(command.Context(), flags)
 	if err != nil {
 		return err
@@ -265,7 +289,7 @@ func (a *app) deadShow(command *cobra.Command, flags deadFlags, id, payload stri
 	row := rowOf(letter)
 	headers := map[string]string{}
 	for _, header := range letter.Record.Headers {
-		headers[header.Key] = string(header.Value)
+		headers[header.Key] = connect.Scrub(string(header.Value)) // senders put addresses of all kinds there
 	}
 	data := struct {
 		deadRow
@@ -328,6 +352,9 @@ func (a *app) deadRetry(command *cobra.Command, flags deadRetryFlags, ids []stri
 	if len(ids) == 0 && !flags.all && !chosen {
 		return inputError("flags.value", errors.New("no dead letter is named"),
 			"write ids as `ensue dead list` shows them, or choose by --code, --stream, --since, or --all")
+	}
+	if err := a.deadPlace(command, &flags.deadFlags); err != nil {
+		return err
 	}
 	letters, err := a.deadChosen(command.Context(), flags, ids)
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ensue-video/ensue/broker"
 	"github.com/ensue-video/ensue/ingest"
+	"github.com/ensue-video/ensue/pipelines"
 	"github.com/ensue-video/ensue/publish"
 )
 
@@ -28,7 +29,8 @@ type publishFlags struct {
 	create int
 	claims claimFlags
 	listen listenFlags
-	access securityFlags
+	// cluster is where segments go.
+	cluster clusterFlags
 }
 
 func (a *app) publishCommand() *cobra.Command {
@@ -46,7 +48,6 @@ func (a *app) publishCommand() *cobra.Command {
 		RunE: func(command *cobra.Command, files []string) error { return a.publish(command, files, flags) },
 	}
 	f := command.Flags()
-	f.StringSliceVar(&flags.config.Brokers, "brokers", []string{"localhost:9092"}, "brokers to ask first")
 	f.StringVar(&flags.config.Topic, "topic", "video.segments", "topic of the segments")
 	f.DurationVar(&flags.config.Segment, "segment", 2*time.Second, "length to cut at; a cut falls on the next key frame")
 	f.StringVar(&flags.stream, "stream", "", "name of the stream (only with one file); default: the file's base name")
@@ -59,7 +60,7 @@ func (a *app) publishCommand() *cobra.Command {
 		"how long a segment is tried to be delivered while Kafka or the store is away")
 	flags.claims.add(f)
 	flags.listen.add(f)
-	flags.access.add(f)
+	flags.cluster.add(f)
 	return command
 }
 
@@ -79,9 +80,12 @@ func (a *app) publish(command *cobra.Command, files []string, flags publishFlags
 	if flags.config.Store != nil {
 		defer func() { err = errors.Join(err, flags.config.Store.Close()) }()
 	}
-	if flags.config.Security, err = flags.access.security(a.env); err != nil {
+	place, err := a.place(&flags.cluster, command.Flags(), flags.config.Topic, "ingest.kafka", (*pipelines.Definition).SegmentsPlace)
+	if err != nil {
 		return err
 	}
+	flags.config.Brokers, flags.config.Topic, flags.config.Security = place.Brokers, place.Topic, place.Security
+	flags.config.Naming = place.Naming()
 	publisher, err := publish.New(flags.config)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/ensue-video/ensue/connect"
+	"github.com/ensue-video/ensue/pipelines"
 )
 
 // securityFlags are the `security` block of a definition for commands that have no definition; the same for all of them.
@@ -17,6 +18,50 @@ type securityFlags struct {
 	tls          connect.TLS
 	sasl         connect.SASL
 	passwordFile string
+}
+
+// clusterFlags say which brokers are meant and how to get in, for commands that run no pipeline: by flags, or as a definition has it.
+type clusterFlags struct {
+	brokers    []string
+	definition string
+	access     securityFlags
+}
+
+func (c *clusterFlags) add(f *pflag.FlagSet) {
+	f.StringSliceVar(&c.brokers, "brokers", []string{"localhost:9092"}, "brokers to ask first")
+	f.StringVar(&c.definition, "definition", "", "take brokers, topic, TLS and login from this definition, as far as no flag says otherwise")
+	c.access.add(f)
+}
+
+// place is the topic that is meant: that of the definition, where there is one (of says which), changed by what flags say.
+// key names the definition's key in messages. topic is what --topic says.
+func (a *app) place(
+	c *clusterFlags, set *pflag.FlagSet, topic, key string, of func(*pipelines.Definition) (pipelines.Place, bool),
+) (pipelines.Place, error) {
+	security, err := c.access.security(a.env)
+	place := pipelines.Place{Brokers: c.brokers, Topic: topic, Security: security}
+	if err != nil || c.definition == "" {
+		return place, err
+	}
+	def, err := a.load(c.definition)
+	if err != nil {
+		return place, err
+	}
+	told, there := of(def)
+	if !there {
+		return place, inputError("flags.value", fmt.Errorf("the definition %s has no %s", c.definition, key),
+			"name another definition, or use --brokers and --topic")
+	}
+	if set.Changed("brokers") {
+		told.Brokers = place.Brokers
+	}
+	if set.Changed("topic") {
+		told.Topic = place.Topic
+	}
+	if security != nil {
+		told.Security, told.Key = security, ""
+	}
+	return told, nil
 }
 
 func (s *securityFlags) add(f *pflag.FlagSet) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ensue-video/ensue/pipelines"
 	"github.com/ensue-video/ensue/stream"
 	"github.com/ensue-video/ensue/tail"
 )
@@ -22,7 +23,7 @@ type tailFlags struct {
 	most     int
 	patience time.Duration
 	stream   string
-	access   securityFlags
+	cluster  clusterFlags
 }
 
 func (a *app) tailCommand() *cobra.Command {
@@ -33,41 +34,42 @@ func (a *app) tailCommand() *cobra.Command {
 		Long: "Tail reads results without joining a consumer group, so it disturbs nobody. It follows until it is interrupted, or until\n" +
 			"--max results or --idle time. With --json it prints the results themselves, a line each, not an envelope.",
 		Args: cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error { return a.tail(command.Context(), flags) },
+		RunE: func(command *cobra.Command, _ []string) error { return a.tail(command, flags) },
 	}
 	f := command.Flags()
-	f.StringSliceVar(&flags.config.Brokers, "brokers", []string{"localhost:9092"}, "brokers to ask first")
 	f.StringVar(&flags.config.Topic, "topic", "video.energy", "topic of the results")
 	f.StringVar(&flags.from, "from", "oldest", "where to begin: oldest or newest")
 	f.StringVar(&flags.stream, "stream", "", "only the results of this stream")
 	f.BoolVar(&flags.config.Once, "once", false, "drop results whose id was seen already")
 	f.IntVar(&flags.most, "max", 0, "stop after so many results; 0 means never")
 	f.DurationVar(&flags.patience, "idle", 0, "stop after so long without a result; 0 means never")
-	flags.access.add(f)
+	flags.cluster.add(f)
 	return command
 }
 
 // errEnough ends the reading.
 var errEnough = errors.New("enough")
 
-func (a *app) tail(ctx context.Context, flags tailFlags) error {
+func (a *app) tail(command *cobra.Command, flags tailFlags) error {
 	if flags.from != "oldest" && flags.from != "newest" {
 		return inputError("flags.value", fmt.Errorf("--from %q is not known", flags.from), "it is oldest or newest")
 	}
 	flags.config.Newest = flags.from == "newest"
-	var err error
-	if flags.config.Security, err = flags.access.security(a.env); err != nil {
+	place, err := a.place(&flags.cluster, command.Flags(), flags.config.Topic, "sink.kafka", (*pipelines.Definition).ResultsPlace)
+	if err != nil {
 		return err
 	}
+	flags.config.Brokers, flags.config.Topic, flags.config.Security = place.Brokers, place.Topic, place.Security
+	flags.config.Naming = place.Naming()
 	reader, err := tail.NewReader(flags.config)
 	if err != nil {
 		return err
 	}
 	defer reader.Close()
-	if err := reach(ctx, reader.Check); err != nil {
+	if err := reach(command.Context(), reader.Check); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(command.Context())
 	defer cancel()
 	show := a.shower()
 	idle, shown := newIdle(flags.patience, cancel), 0
@@ -100,7 +102,7 @@ func reach(ctx context.Context, ask func(context.Context) error) error {
 	defer cancel()
 	if err := ask(ctx); err != nil {
 		return environmentError(string(stream.AsFailure(err, "kafka").Code), err,
-			"see --brokers; ensue tail --help lists the flags for TLS and login")
+			"see --brokers or --definition; --help lists the flags for TLS and login, docs/security.md explains them")
 	}
 	return nil
 }

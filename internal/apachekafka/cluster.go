@@ -26,6 +26,11 @@ func WithProperties(lines ...string) Option {
 	return func(o *Options) { o.Properties = append(o.Properties, lines...) }
 }
 
+// WithSecurity adds guarded listeners to the open one.
+func WithSecurity(security Security) Option {
+	return func(o *Options) { o.Security = &security }
+}
+
 // Start starts a broker and waits until it is ready. It ends with the test; where the test failed its log is told.
 // The test is skipped where ENSUE_KAFKA is not 1, or Java or Maven are missing.
 func Start(tb testing.TB, options ...Option) *Cluster {
@@ -56,6 +61,13 @@ func Start(tb testing.TB, options ...Option) *Cluster {
 
 // Addr is the address of the broker, "127.0.0.1:port"; it stays the same over restarts.
 func (c *Cluster) Addr() string { return c.brokers.Addrs()[0] }
+
+// GuardedAddr is the address of the listener with TLS and a login, MutualAddr of the one where clients show a certificate instead.
+// There are none without WithSecurity.
+func (c *Cluster) GuardedAddr() string { return c.brokers.GuardedAddrs()[0] }
+
+// MutualAddr is where clients show a certificate; see GuardedAddr.
+func (c *Cluster) MutualAddr() string { return c.brokers.MutualAddrs()[0] }
 
 // Restart stops the broker in good order if it runs, starts it again on the same data and waits until it is ready.
 func (c *Cluster) Restart() {

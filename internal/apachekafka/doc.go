@@ -5,6 +5,8 @@
 //   - Start starts a Cluster of one broker for a test, and skips the test, with a message, where it cannot: unless ENSUE_KAFKA=1
 //     (`make test-kafka` sets it), and where there is no Java, or no Maven to fetch Kafka with. The name of the test has
 //     "ApacheKafka" in it.
+//   - WithSecurity (Options.Security) adds listeners with TLS and a login, and with client certificates, beside the open one; ACLs
+//     hold there.
 //   - Cluster.Restart and Cluster.Kill do to the broker what operators and power cuts do.
 //
 // pom.xml pins the version. The jars are fetched from Maven Central once, into .cache/kafka of the repository or the folder that

@@ -43,6 +43,8 @@ type Options struct {
 	Patience time.Duration
 	// HeapMiB is how much memory each Java virtual machine may take for its heap; 0 means 512.
 	HeapMiB int
+	// Security adds guarded listeners to the open one; nil: there are none. See Brokers.GuardedAddrs.
+	Security *Security
 }
 
 // Brokers is a running cluster: one process a broker, all on this machine. Its methods are for one goroutine at a time.
@@ -55,6 +57,7 @@ type Brokers struct {
 // node is one broker: its place on the disk, its port, and its process while it runs.
 type node struct {
 	id, port, controller int
+	guarded, mutual      int // ports; 0: there are none
 	dir                  string
 	process              *process
 }
@@ -169,7 +172,7 @@ func (b *Brokers) Log() string {
 
 // prepare writes the properties of every broker and formats its data folder, as KRaft wants it before the first start.
 func (b *Brokers) prepare(ctx context.Context) error {
-	ports, err := freePorts(2 * b.options.Nodes)
+	ports, err := freePorts(4 * b.options.Nodes)
 	if err != nil {
 		return err
 	}
@@ -181,7 +184,11 @@ func (b *Brokers) prepare(ctx context.Context) error {
 		if err := os.MkdirAll(dir, 0o750); err != nil {
 			return fmt.Errorf("making the folder of Apache Kafka: %w", err)
 		}
-		b.nodes = append(b.nodes, &node{id: i + 1, port: ports[2*i], controller: ports[2*i+1], dir: dir})
+		made := &node{id: i + 1, port: ports[4*i], controller: ports[4*i+1], dir: dir}
+		if b.options.Security != nil {
+			made.guarded, made.mutual = ports[4*i+2], ports[4*i+3]
+		}
+		b.nodes = append(b.nodes, made)
 	}
 	id := make([]byte, 16)
 	if _, err := rand.Read(id); err != nil {
@@ -194,8 +201,8 @@ func (b *Brokers) prepare(ctx context.Context) error {
 		if err := os.WriteFile(node.propertiesPath(), []byte(text), 0o600); err != nil {
 			return fmt.Errorf("writing the properties of Apache Kafka: %w", err)
 		}
-		format := exec.CommandContext(ctx, "java", b.arguments("kafka.tools.StorageTool", "format",
-			"--cluster-id", cluster, "--config", node.propertiesPath())...)
+		arguments := append([]string{"format", "--cluster-id", cluster, "--config", node.propertiesPath()}, b.options.Security.scram()...)
+		format := exec.CommandContext(ctx, "java", b.arguments("kafka.tools.StorageTool", arguments...)...)
 		if out, err := format.CombinedOutput(); err != nil {
 			const tail = 2 << 10 // it begins with every setting there is
 			return fmt.Errorf("formatting the data folder of Apache Kafka: %w\n%s", err, out[max(0, len(out)-tail):])
@@ -212,13 +219,13 @@ func (b *Brokers) properties(n *node) []string {
 	}
 	replicas := strconv.Itoa(len(b.nodes))
 	insync := strconv.Itoa(len(b.nodes)/2 + 1)
-	return []string{
+	return append(b.options.Security.properties(), []string{
 		"process.roles=broker,controller",
 		fmt.Sprintf("node.id=%d", n.id),
 		"controller.quorum.voters=" + strings.Join(voters, ","),
-		fmt.Sprintf("listeners=PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d", n.port, n.controller),
-		fmt.Sprintf("advertised.listeners=PLAINTEXT://127.0.0.1:%d", n.port),
-		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+		fmt.Sprintf("listeners=%s,CONTROLLER://127.0.0.1:%d", n.listeners(), n.controller),
+		"advertised.listeners=" + n.listeners(),
+		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_SSL,MUTUAL:SSL",
 		"controller.listener.names=CONTROLLER",
 		"inter.broker.listener.name=PLAINTEXT",
 		"log.dirs=" + filepath.Join(n.dir, "data"),
@@ -239,7 +246,7 @@ func (b *Brokers) properties(n *node) []string {
 		"share.coordinator.state.topic.min.isr=" + insync,
 		"group.initial.rebalance.delay.ms=0",
 		"group.min.session.timeout.ms=1000",
-	}
+	}...)
 }
 
 // begin starts the process of a broker.
