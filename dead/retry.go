@@ -15,7 +15,8 @@ import (
 // nothing can be sent at all.
 func Retry(ctx context.Context, config Config, letters []*Letter, done func(*Letter, error)) error {
 	client, err := kgo.NewClient(append(config.options(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchMaxBytes(maxRecord), kgo.RecordDeliveryTimeout(deliveryTimeout))...)
+		kgo.ProducerBatchMaxBytes(maxRecord), kgo.RecordDeliveryTimeout(deliveryTimeout),
+		kgo.AllowIdempotentProduceCancellation())...) // a broker that went away without an answer must not be waited for for ever
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}

@@ -78,6 +78,9 @@ func New(config Config) (*Publisher, error) {
 		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchMaxBytes(maxRecord), kgo.BrokerMaxWriteBytes(2*maxRecord),
 		// Video does not compress; trying costs more than it saves.
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.RecordDeliveryTimeout(config.Patience), kgo.UnknownTopicRetries(3),
+		// A broker that went away without an answer: whoever sends is told in time, and sends again. Without this the client would wait
+		// for the answer for ever. The segment may then be on the topic twice, which a pipeline knows.
+		kgo.AllowIdempotentProduceCancellation(),
 	)...)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to %v: %w", config.Brokers, err)

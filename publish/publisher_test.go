@@ -25,15 +25,18 @@ func published(t *testing.T, addrs []string, count int) []*stream.Segment {
 	for len(segments) < count {
 		fetches := client.PollFetches(ctx)
 		require.NoError(t, ctx.Err())
-		fetches.EachRecord(func(record *kgo.Record) {
-			var headers []stream.Header
-			for _, header := range record.Headers {
-				headers = append(headers, stream.Header{Key: header.Key, Value: header.Value})
-			}
-			segments = append(segments, stream.SegmentFromRecord(stream.Record{Key: record.Key, Value: record.Value, Headers: headers}))
-		})
+		fetches.EachRecord(func(record *kgo.Record) { segments = append(segments, arrived(record)) })
 	}
 	return segments
+}
+
+// arrived is the segment of a record, as a pipeline gets it.
+func arrived(record *kgo.Record) *stream.Segment {
+	var headers []stream.Header
+	for _, header := range record.Headers {
+		headers = append(headers, stream.Header{Key: header.Key, Value: header.Value})
+	}
+	return stream.SegmentFromRecord(stream.Record{Key: record.Key, Value: record.Value, Headers: headers})
 }
 
 func embedded(t *testing.T) []string {

@@ -92,7 +92,7 @@ func (a *app) publish(command *cobra.Command, files []string, flags publishFlags
 	}
 	defer publisher.Close()
 	ctx := command.Context()
-	if err := reach(ctx, publisher.Check); err != nil {
+	if err := reachFor(ctx, flags.waits(), publisher.Check); err != nil {
 		return err
 	}
 	if flags.create > 0 {
@@ -119,6 +119,14 @@ func (a *app) publish(command *cobra.Command, files []string, flags publishFlags
 		}
 		return nil
 	})
+}
+
+// waits is how long a broker is waited for at the start: a hook, which nobody watches, waits as long as for the delivery.
+func (f *publishFlags) waits() time.Duration {
+	if f.hook {
+		return max(f.config.Patience, reachTimeout)
+	}
+	return 0
 }
 
 // publishJob is one file to send as one stream.

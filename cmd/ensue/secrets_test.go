@@ -41,15 +41,16 @@ ingest:
     brokers: ["%[1]s"]
     topic: video.segments
     group: vault
-    session_timeout: 6s
+    session_timeout: 9s
     drain_timeout: 5s
     security: {sasl: {mechanism: plain, user: ensue, password: "${file:%[2]s}"}}
   claims:
     allow: [s3://video/segments]
     timeout: 300ms
     s3: {endpoint: "127.0.0.1:1", tls: false, access_key: "${VAULT_ACCESS_KEY}", secret_key: "${VAULT_SECRET_KEY}"}
+decode: {limits: {timeout: 3s}}
 predictor:
-  calibrate: {warmup: 5s}
+  calibrate: {warmup: 8s}
 sink:
   kafka: {brokers: ["%[1]s"], topic: video.energy, security: {sasl: {mechanism: plain, user: other, password: "${VAULT_PASSWORD}"}}}
   dead_letter: {kafka: {topic: video.dead}}
@@ -198,7 +199,7 @@ func (v *vault) run() {
 	v.printed["run"] = pipeline.out.String() + pipeline.err.String()
 }
 
-// replay makes the report, which shows the whole definition.
+// replay makes the report and the plot.
 func (v *vault) replay() {
 	v.t.Helper()
 	folder := v.t.TempDir()
@@ -209,7 +210,7 @@ func (v *vault) replay() {
 		require.NoError(v.t, err)
 		v.printed[path] = string(text)
 	}
-	require.Contains(v.t, v.printed[page], "sasl", "the report shows the definition")
+	require.Contains(v.t, v.printed[page], "predictor.calibrate.warmup", "the report shows the definition")
 }
 
 // fail does what goes wrong.
@@ -220,7 +221,7 @@ func (v *vault) fail() {
 	secret := "${file:" + wrong + "}"
 	for name, c := range map[string][2]string{
 		"a wrong password":    {"group: vault", "group: vault2"},
-		"a number":            {"session_timeout: 6s", `session_timeout: "` + secret + `"`},
+		"a number":            {"session_timeout: 9s", `session_timeout: "` + secret + `"`},
 		"a choice":            {"mechanism: plain, user: ensue", `mechanism: "` + secret + `", user: ensue`},
 		"a path":              {"predictor:\n", "encoder: {model: \"" + secret + "\"}\npredictor:\n"},
 		"an address":          {`brokers: ["` + v.addr + `"]` + "\n", `brokers: ["sasl://ensue:` + sworn + `-url@127.0.0.1:1"]` + "\n"},

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/ensue-video/ensue/broker"
 	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/internal/apachekafka"
 	"github.com/ensue-video/ensue/internal/authority"
@@ -38,6 +39,9 @@ func newGuarded(t *testing.T) *guarded {
 		Users: map[string]string{"ensue": marker, "guest": marker}, Super: []string{"User:ensue", "User:CN=ensue", "User:token"},
 	}))
 	topics(t, g.Addr())
+	require.NoError(t, broker.CreateTopics(t.Context(), []string{g.Addr()}, []broker.Topic{
+		{Name: "video.exact", Partitions: 2}, {Name: "video.guest", Partitions: 1},
+	}))
 	return g
 }
 
@@ -58,9 +62,18 @@ func (g *guarded) flags(mechanism, user string) []string {
 	return []string{"--brokers", g.GuardedAddr(), "--tls-ca", g.ours.CA(), "--sasl", mechanism, "--sasl-user", user}
 }
 
-func TestEverythingWorksThroughTLSAndALoginOnApacheKafka(t *testing.T) {
+// One broker for all of it: it takes longer to start than everything else.
+func TestSecurityOnApacheKafka(t *testing.T) {
 	g := newGuarded(t)
 	t.Setenv(connect.PasswordVariable, marker)
+	t.Run("everything works through TLS and a login", g.everythingWorks)
+	t.Run("by every mechanism", g.everyMechanism)
+	t.Run("with a certificate", g.withCertificate)
+	t.Run("who does not get in is told what to change", g.refusals)
+	t.Run("every right that is missing is told", g.rights)
+}
+
+func (g *guarded) everythingWorks(t *testing.T) {
 	replayed := replay(t, samples())
 	got := ensue(t, slices.Concat([]string{"publish"}, g.flags("scram-sha-256", "ensue"), samples())...)
 	require.Zero(t, got.code, got.err)
@@ -78,16 +91,15 @@ func TestEverythingWorksThroughTLSAndALoginOnApacheKafka(t *testing.T) {
 
 	t.Run("in transactions", func(t *testing.T) {
 		text := strings.NewReplacer("group: test,", "group: exactly,", "kafka: {topic: video.energy}",
-			"kafka: {topic: video.energy, delivery: exactly_once}").Replace(textOf(t, path))
-		exactly := start(t, "run", "--log", "debug", write(t, "exactly.yaml", text))
-		again := tailedBy(t, []string{"--definition", path, "--from", "newest"}, len(replayed), exactly)
+			"kafka: {topic: video.exact, delivery: exactly_once}").Replace(textOf(t, path))
+		exact := write(t, "exactly.yaml", text)
+		exactly := start(t, "run", "--log", "debug", exact)
+		again := tailedBy(t, []string{"--definition", exact}, len(replayed), exactly)
 		require.NoError(t, exactly.Process.Signal(syscall.SIGTERM))
 		require.Zero(t, exactly.end(t), exactly.err.String())
 		requireSame(t, replayed, again)
 		require.NotContains(t, exactly.err.String(), marker)
 	})
-	t.Run("by every mechanism", func(t *testing.T) { g.everyMechanism(t) })
-	t.Run("with a certificate", func(t *testing.T) { g.withCertificate(t) })
 }
 
 func (g *guarded) everyMechanism(t *testing.T) {
@@ -136,9 +148,7 @@ func (g *guarded) withCertificate(t *testing.T) {
 }
 
 // Every way not to get in ends with the environment's exit code, a code, and what to change; in a definition's words or a flag's.
-func TestWhoDoesNotGetInIsToldWhatToChangeOnApacheKafka(t *testing.T) {
-	g := newGuarded(t)
-	t.Setenv(connect.PasswordVariable, marker)
+func (g *guarded) refusals(t *testing.T) {
 	good, wrong := "${file:"+g.secret+"}", "${file:"+write(t, "wrong", "another-"+marker)+"}"
 	byAddress := strings.Replace(g.GuardedAddr(), "localhost", "127.0.0.1", 1)
 	for name, c := range map[string]struct{ addr, block, why, change string }{
@@ -190,11 +200,9 @@ func TestWhoDoesNotGetInIsToldWhatToChangeOnApacheKafka(t *testing.T) {
 }
 
 // Rights are missing one by one: each is told with what to grant.
-func TestEveryRightThatIsMissingIsToldOnApacheKafka(t *testing.T) {
-	g := newGuarded(t)
-	got := ensue(t, "publish", "--brokers", g.Addr(), samples()[0])
-	require.Zero(t, got.code, got.err)
-	path := g.definition(t, g.GuardedAddr(), g.block(g.ours.CA(), "scram-sha-512", "guest", "${file:"+g.secret+"}"))
+func (g *guarded) rights(t *testing.T) {
+	text := textOf(t, g.definition(t, g.GuardedAddr(), g.block(g.ours.CA(), "scram-sha-512", "guest", "${file:"+g.secret+"}")))
+	path := write(t, "guest.yaml", strings.NewReplacer("group: test,", "group: guests,", "video.energy", "video.guest").Replace(text))
 	expect := func(code, words string) {
 		t.Helper()
 		got := ensue(t, "run", path)
@@ -204,14 +212,14 @@ func TestEveryRightThatIsMissingIsToldOnApacheKafka(t *testing.T) {
 	}
 	expect("ingest.not_authorized", `read the topic "video.segments"`)
 	g.grant(t, kmsg.ACLResourceTypeTopic, "video.segments", kmsg.ACLOperationDescribe)
-	expect("ingest.not_authorized", `the group "test"`)
-	g.grant(t, kmsg.ACLResourceTypeGroup, "test", kmsg.ACLOperationRead)
+	expect("ingest.not_authorized", `the group "guests"`)
+	g.grant(t, kmsg.ACLResourceTypeGroup, "guests", kmsg.ACLOperationRead)
 	expect("ingest.not_authorized", `read the topic "video.segments"`)
 	g.grant(t, kmsg.ACLResourceTypeTopic, "video.segments", kmsg.ACLOperationRead)
-	expect("sink.not_authorized", `"video.energy"`)
-	g.grant(t, kmsg.ACLResourceTypeTopic, "video.energy", kmsg.ACLOperationWrite)
+	expect("sink.not_authorized", `"video.guest"`)
+	g.grant(t, kmsg.ACLResourceTypeTopic, "video.guest", kmsg.ACLOperationWrite)
 	pipeline := start(t, "run", path)
-	tailed(t, g.Addr(), 3, pipeline)
+	tailedBy(t, []string{"--brokers", g.Addr(), "--topic", "video.guest"}, 3, pipeline)
 	require.NoError(t, pipeline.Process.Signal(syscall.SIGTERM))
 	require.Zero(t, pipeline.end(t), pipeline.err.String())
 }

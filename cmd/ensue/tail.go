@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/pipelines"
 	"github.com/ensue-video/ensue/stream"
 	"github.com/ensue-video/ensue/tail"
@@ -105,6 +106,20 @@ func reach(ctx context.Context, ask func(context.Context) error) error {
 			"see --brokers or --definition; --help lists the flags for TLS and login, docs/security.md explains them")
 	}
 	return nil
+}
+
+// reachFor is reach again and again while no broker answers, for so long. What a broker refuses is told at once.
+func reachFor(ctx context.Context, patience time.Duration, ask func(context.Context) error) error {
+	for begun := time.Now(); ; {
+		err := reach(ctx, ask)
+		if err == nil || ctx.Err() != nil || connect.Why(err) != "" || time.Since(begun) >= patience {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // shower prints results the way the person asked for.

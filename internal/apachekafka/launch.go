@@ -22,7 +22,7 @@ import (
 
 const (
 	// startTimeout is how long the brokers may take to answer; on two busy cores one takes some 8 s.
-	startTimeout = 2 * time.Minute
+	startTimeout = 5 * time.Minute
 	// stopTimeout is how long one may take to end after SIGTERM before it is killed.
 	stopTimeout = 30 * time.Second
 	// maxMessageBytes is the largest record they take: a segment of 64 MiB with its headers.
@@ -39,7 +39,7 @@ type Options struct {
 	Port int
 	// Properties are lines behind those of every server.properties; of a key that is there twice the last counts.
 	Properties []string
-	// Patience is how long the brokers may take to answer after a start; 0 means two minutes.
+	// Patience is how long the brokers may take to answer after a start; 0 means five minutes.
 	Patience time.Duration
 	// HeapMiB is how much memory each Java virtual machine may take for its heap; 0 means 512.
 	HeapMiB int
