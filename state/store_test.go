@@ -9,11 +9,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ensue-video/ensue/broker"
+	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/internal/apachekafka"
+	"github.com/ensue-video/ensue/internal/authority"
 	"github.com/ensue-video/ensue/sink"
 	"github.com/ensue-video/ensue/stream"
 )
@@ -302,4 +305,19 @@ func TestABrokerThatIsAwayIsWaitedFor(t *testing.T) {
 	require.Equal(t, CodeBroker, stream.AsFailure(err, "ingest").Code)
 	require.ErrorContains(t, err, "state.topic")
 	require.GreaterOrEqual(t, time.Since(begin), time.Second)
+}
+
+func TestABrokerThatDoesNotLetTheStateInIsToldAtOnce(t *testing.T) {
+	ours, theirs := authority.New(t, "ours"), authority.New(t, "theirs")
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(ours.Issue("127.0.0.1").Server(t, nil)))
+	require.NoError(t, err)
+	defer cluster.Close()
+	security := &connect.Security{TLS: &connect.TLS{CA: theirs.CA()}}
+	writer, err := sink.NewProducer(sink.ProducerConfig{Brokers: cluster.ListenAddrs(), Topic: stateTopic, Security: security, Key: "state"})
+	require.NoError(t, err)
+	topic := NewTopic(TopicConfig{Brokers: cluster.ListenAddrs(), Topic: stateTopic, Source: segmentsTopic, Security: security}, writer)
+	defer func() { require.NoError(t, topic.Close()) }()
+	err = topic.Prepare(t.Context())
+	require.Equal(t, CodeTLS, stream.AsFailure(err, "state").Code, "%v", err)
+	require.ErrorContains(t, err, "ingest.kafka.security.tls.ca")
 }

@@ -25,7 +25,14 @@ const (
 	CodeBroker stream.Code = "state.broker_unreachable"
 	// CodeNotAuthorized: the broker does not let this client use the topic.
 	CodeNotAuthorized stream.Code = "state.not_authorized"
+	// CodeTLS: no encrypted connection to the brokers can be made.
+	CodeTLS stream.Code = "state.tls_failed"
+	// CodeLogin: the brokers do not accept who this client says it is.
+	CodeLogin stream.Code = "state.login_failed"
 )
+
+// keySecurity is where a definition says how to get into the brokers of the state: those of the source.
+const keySecurity = "ingest.kafka.security"
 
 // Writer writes records, each to the partition it names, and returns once they are durable.
 type Writer interface {
@@ -236,11 +243,13 @@ func (t *Topic) failed(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	code, hint := CodeBroker, "is the broker running?"
-	switch {
+	code, hint := CodeBroker, t.config.Security.Advice(err, connect.Below(keySecurity))
+	switch why := connect.Why(err); {
+	case why == connect.ReasonTLS, why == connect.ReasonLogin:
+		code = stream.Code("state." + string(why))
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		code, hint = CodeTopicMissing, "create the topic, compacted (cleanup.policy=compact), or correct state.topic"
-	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+	case why == connect.ReasonRights:
 		code, hint = CodeNotAuthorized, "allow this client to read and write it, or create it beforehand (cleanup.policy=compact)"
 	}
 	return stream.FailTransient("ingest", code, "state.topic %s: %s: %w; %s", t.config.Topic, doing, err, hint)
