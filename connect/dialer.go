@@ -37,7 +37,7 @@ func (s *Security) Dialer(timeout time.Duration) DialFunc {
 		}
 		encrypted := tls.Client(conn, config)
 		if err := encrypted.HandshakeContext(ctx); err != nil {
-			return nil, errors.Join(&failure{reason: ReasonTLS, err: fmt.Errorf("agreeing on TLS with %s: %w", address, err)}, conn.Close())
+			return nil, errors.Join(&unfinished{fmt.Errorf("agreeing on TLS with %s: %w", address, err)}, conn.Close())
 		}
 		return encrypted, nil
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"syscall"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -38,6 +37,13 @@ type failure struct {
 
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
+
+// unfinished is a connection whose encryption was not agreed on. Where certificates or files are wrong Why says so; where the other end was
+// too slow, or hung up, that may be a broker that stops or starts, and passes.
+type unfinished struct{ err error }
+
+func (u *unfinished) Error() string { return u.err.Error() }
+func (u *unfinished) Unwrap() error { return u.err }
 
 // Why is the reason of an error of either library; empty where it is none of the reasons.
 func Why(err error) Reason {
@@ -169,7 +175,10 @@ func (s *Security) Hint(reason Reason, err error, name Naming) string {
 // wants TLS; empty where the error is another.
 func (s *Security) HintUnanswered(err error, name Naming) string {
 	_, first := errors.AsType[*kgo.ErrFirstReadEOF](err)
+	_, handshake := errors.AsType[*unfinished](err)
 	switch {
+	case handshake:
+		return fmt.Sprintf("is the broker running, and does the listener at this port speak TLS? If not, remove %s or use another port", name("tls"))
 	case !first && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return ""
 	case !s.Encrypted():
@@ -194,7 +203,7 @@ func (s *Security) hintTLS(err error, name Naming) string {
 		return "use a host name that the broker's certificate has, or name one of those in " + name("tls.server_name")
 	case isInvalid && invalid.Reason == x509.Expired:
 		return "the broker's certificate has to be renewed, or a clock is wrong"
-	case record, errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+	case record:
 		return fmt.Sprintf("does the listener at this port speak TLS? If not, remove %s or use another port", name("tls"))
 	case refusedByPeer(err):
 		return fmt.Sprintf("the broker refuses this client's certificate: set %s and %s to a pair it trusts",

@@ -170,7 +170,7 @@ func sendByHTTP(t *testing.T, addr string) {
 	topics(t, addr)
 	t.Setenv("ENSUE_PUBLISH_TOKEN_FILE", write(t, "token", "hunter2-listen\n"))
 	address := freeAddress(t)
-	listening := startListening(t, addr, address)
+	listening := startListening(t, address, "--brokers", addr)
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
@@ -184,7 +184,7 @@ func sendByHTTP(t *testing.T, addr string) {
 			require.Zero(t, listening.end(t), listening.err.String())
 			require.Contains(t, listening.out.String(), "5 segments")
 			require.NotContains(t, listening.out.String()+listening.err.String(), "hunter2")
-			listening = startListening(t, addr, address)
+			listening = startListening(t, address, "--brokers", addr)
 			require.Equal(t, http.StatusCreated, putSegment(t, client, address, segment),
 				"a new process does not remember: it is on the topic twice")
 		}
@@ -204,9 +204,9 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-func startListening(t *testing.T, addr, address string) *process {
+func startListening(t *testing.T, address string, flags ...string) *process {
 	t.Helper()
-	listening := start(t, "publish", "--listen", address, "--brokers", addr)
+	listening := start(t, append([]string{"publish", "--listen", address}, flags...)...)
 	require.Eventually(t, func() bool {
 		response, err := http.Get("http://" + address + "/readyz") //nolint:noctx // it answers or it does not
 		if err != nil {

@@ -174,7 +174,7 @@ func (g *guarded) refusals(t *testing.T) {
 			g.GuardedAddr(), `{sasl: {mechanism: scram-sha-512, user: ensue, password: "` + good + `"}}`, "", "ingest.kafka.security.tls",
 		},
 		"TLS where there is none": {
-			g.Addr(), fmt.Sprintf("{tls: {ca: %q}}", g.ours.CA()), "tls_failed", "ingest.kafka.security.tls",
+			g.Addr(), fmt.Sprintf("{tls: {ca: %q}}", g.ours.CA()), "broker_unreachable", "ingest.kafka.security.tls",
 		},
 		"no rights": {
 			g.GuardedAddr(), g.block(g.ours.CA(), "scram-sha-512", "guest", good), "not_authorized", "give the user guest the right to",
