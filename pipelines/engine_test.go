@@ -234,6 +234,28 @@ func TestASinkThatFailsStopsThePipelineWithItsError(t *testing.T) {
 	require.Less(t, time.Since(begin), 10*time.Second, "nobody waits for a drain that cannot happen")
 }
 
+// unwritable is a dead-letter sink that fails.
+type unwritable struct{ err error }
+
+func (u unwritable) Write(context.Context, []*stream.DeadLetter) error { return u.err }
+func (u unwritable) Close() error                                      { return nil }
+
+// unacknowledged is a receipt of what must not be acknowledged.
+type unacknowledged struct{ t *testing.T }
+
+func (u unacknowledged) Done(stream.SegmentID) {
+	u.t.Error("a segment was acknowledged of whose dead letter nothing was written")
+}
+
+// Invariant 1, for dead letters.
+func TestADeadLetterThatCannotBeWrittenStopsThePipeline(t *testing.T) {
+	broken := errors.New("disk full")
+	poison := &stream.Segment{Stream: "poison", Sequenced: true, Payload: []byte("rubbish"), Receipt: unacknowledged{t}}
+	engine, err := New(stockReplay(t, "unused"), WithSource(listed{poison}), WithSink(&gathered{}), WithDeadLetters(unwritable{broken}))
+	require.NoError(t, err)
+	require.ErrorIs(t, engine.Run(t.Context()), broken)
+}
+
 func TestAStreamThatIsForgottenLeavesNoState(t *testing.T) {
 	segments := segmentsFrom(t, sample("yard"))[:4]
 	again := segmentsFrom(t, sample("yard"))[4:6]
