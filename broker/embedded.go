@@ -64,7 +64,7 @@ func StartEmbedded(ctx context.Context, options Options) (*Embedded, error) {
 			"starting the embedded broker on 127.0.0.1:%d: %w; is the port taken? port 0 takes a free one", options.Port, err)
 	}
 	embedded := &Embedded{cluster: cluster, conns: conns, addrs: cluster.ListenAddrs()}
-	if embedded.sessions, err = watchSessions(cluster, embedded.addrs); err != nil {
+	if embedded.sessions, err = watchSessions(ctx, cluster, embedded.addrs); err != nil {
 		embedded.Close()
 		return nil, fmt.Errorf("preparing the embedded broker: %w", err)
 	}

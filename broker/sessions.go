@@ -10,14 +10,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// sessions looks after the sessions of group members where kfake does not, so that a group finds itself again after whatever happens to its
-// members, as on Apache Kafka:
+// sessions looks after the sessions of group members where kfake does not, so that a group finds itself again after whatever happens to
+// its members, as on Apache Kafka:
 //
-//   - Who waits for the answer to a join or a sync cannot send heartbeats. kfake ends its session all the same, and forgets the request: the
-//     member waits for an answer that never comes. Here it has a heartbeat sent for it while it waits.
-//   - Who goes away while it waits has no session afterwards, and would keep its partitions for ever, or hold up every join to come until the
-//     others give up waiting, which leaves more such members behind: the group stands still for good. Here one heartbeat is sent for whoever
-//     was let in; with that its session begins, and ends.
+//   - Who waits for the answer to a join or a sync cannot send heartbeats. kfake ends its session all the same, and forgets the request:
+//     the member waits for an answer that never comes. Here it has a heartbeat sent for it while it waits.
+//   - Who goes away while it waits has no session afterwards, and would keep its partitions for ever, or hold up every join to come until
+//     the others give up waiting, which leaves more such members behind: the group stands still for good. Here one heartbeat is sent for
+//     whoever was let in; with that its session begins, and ends.
 type sessions struct {
 	cluster *kfake.Cluster
 	client  *kgo.Client
@@ -44,13 +44,13 @@ const (
 	stateSyncing = "CompletingRebalance"
 )
 
-// watchSessions begins to look after a cluster, until close.
-func watchSessions(cluster *kfake.Cluster, addrs []string) (*sessions, error) {
+// watchSessions begins to look after a cluster, until close, whatever becomes of ctx.
+func watchSessions(ctx context.Context, cluster *kfake.Cluster, addrs []string) (*sessions, error) {
 	client, err := kgo.NewClient(kgo.SeedBrokers(addrs...), kgo.ClientID("embedded-broker"))
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s := &sessions{cluster: cluster, client: client, cancel: cancel, groups: map[string]map[string]asked{}}
 	cluster.ControlKey(int16(kmsg.JoinGroup), s.heardJoin)
 	cluster.ControlKey(int16(kmsg.SyncGroup), s.heardSync)

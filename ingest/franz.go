@@ -177,6 +177,7 @@ func (f *Franz) member(ctx context.Context, out chan<- *stream.Segment) error {
 	f.membership = m
 	f.transacting.Unlock()
 
+	m.claim(reading)
 	var committing sync.WaitGroup
 	drained := make(chan struct{})
 	committing.Go(func() { m.commitRegularly(context.WithoutCancel(ctx), drained) })

@@ -378,6 +378,23 @@ func TestFranzGivesWayToAnotherProcessWithItsTransactionalID(t *testing.T) {
 	wait.Wait()
 }
 
+// A process that is killed leaves a transaction open, and readers wait for it until it times out; one that has its transactional id again
+// ends it when it starts, without a result to write.
+func TestFranzEndsWhatAnEarlierProcessWithItsTransactionalIDLeftOpen(t *testing.T) {
+	b := newTransactionalBroker(t, 1)
+	killed := b.client(kgo.TransactionalID("ensue-lobby-1"), kgo.TransactionTimeout(time.Minute))
+	require.NoError(t, killed.BeginTransaction())
+	require.NoError(t, killed.ProduceSync(t.Context(), &kgo.Record{Topic: testResults, Value: []byte("half")}).FirstErr())
+	killed.Close() // it tells nobody
+
+	b.publish(&kgo.Record{Topic: testResults, Key: []byte("other"), Value: []byte("whole")})
+	require.Empty(t, b.results(kgo.ReadCommitted()), "a reader waits")
+	write(t, b.transactor(func(f *Franz) { f.tx.ID = "ensue-lobby-1" }), nil)
+	require.Eventually(t, func() bool {
+		return len(b.results(kgo.ReadCommitted())["other"]) == 1
+	}, soon, 10*time.Millisecond)
+}
+
 func TestFranzNeedsABrokerAndATopicAtTheStart(t *testing.T) {
 	b := newTransactionalBroker(t, 1)
 	nowhere := b.transactor(func(f *Franz) { f.cfg.Brokers = []string{"127.0.0.1:1"} })

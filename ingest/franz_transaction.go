@@ -168,6 +168,19 @@ func (m *franzMembership) remember(sent map[int32]fetchedOffset) {
 	}
 }
 
+// claim has the broker end what an earlier process with the same transactional id left open: now, and not when there is a first result,
+// for readers wait for it. A failure is told when there is something to write.
+func (m *franzMembership) claim(ctx context.Context) {
+	if m.tx.ID == "" {
+		return // nobody had it before
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.timing.request)
+	defer cancel()
+	if _, _, err := m.group.Client().ProducerID(ctx); err != nil {
+		m.log.Debug("taking the transactional id over", "id", m.tx.ID, "error", err)
+	}
+}
+
 // giveUp ends the membership because the client cannot make transactions any more: all partitions are given up at once, so that
 // nothing is written because of them. What it returns, if anything, ends the pipeline.
 func (m *franzMembership) giveUp(ctx context.Context, err error) error {

@@ -160,8 +160,8 @@ func (m *members) ended(which *member, until time.Time, then func() error) error
 	return nil
 }
 
-// look notes a process that was asked to end and did not end well. One that SIGTERM killed had not come as far as to handle it: it had begun
-// nothing. One that says that it cannot reach a broker which is away is right.
+// look notes a process that was asked to end and did not end well. One that SIGTERM killed had not come as far as to handle it: it had
+// begun nothing. One that says that it cannot reach a broker which is away is right.
 func (m *members) look(which *member) {
 	const unreachable = 3
 	code := which.process.Exit()

@@ -72,6 +72,9 @@ func (sc *scene) conclude(verdict *Verdict) *Report {
 			r.Failures = append(r.Failures, fmt.Sprintf("healthy streams took %.1f times as long beside poison", r.PoisonCost))
 		}
 	}
+	if sc.poison > 0 && (clean.N == 0 || dirty.N == 0) {
+		r.Failures = append(r.Failures, "no result came in one of the quiet phases: what poison costs cannot be told")
+	}
 	if len(r.Unclean) > 0 {
 		r.Failures = append(r.Failures, fmt.Sprintf("%d processes did not end well when asked to", len(r.Unclean)))
 	}

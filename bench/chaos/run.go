@@ -230,12 +230,22 @@ func (sc *scene) calmPhases(ctx context.Context) error {
 	if sc.poison == 0 {
 		return nil
 	}
-	// The first seconds, in which the members find themselves, count for nothing.
+	// The time in which the members find themselves counts for nothing.
+	const settling, patience = 15 * time.Second, 3 * time.Minute
+	for begin := time.Now(); ; {
+		if err := sc.feeding(ctx, settling, func() error { return nil }); err != nil {
+			return err
+		}
+		due, _ := sc.feed.due()
+		if came, _, _ := sc.watcher.progress(); came >= due-2*sc.streams || time.Since(begin) > patience {
+			break
+		}
+	}
 	for _, phase := range []struct {
 		name   string
 		length time.Duration
 		poison float64
-	}{{"", 15 * time.Second, 0}, {"clean", sc.calm, 0}, {"poisoned", sc.calm, sc.poison}} {
+	}{{"clean", sc.calm, 0}, {"poisoned", sc.calm, sc.poison}} {
 		sc.watcher.begin(phase.name)
 		sc.feed.poison = phase.poison
 		if err := sc.feeding(ctx, phase.length, func() error { return nil }); err != nil {
@@ -272,7 +282,7 @@ func (sc *scene) disturb(ctx context.Context) error {
 	sc.feed.poison = sc.poison
 	begin, plan, told := time.Now(), sc.plan, time.Now()
 	restarted := make(chan error, 1)
-	restarting := false
+	restarting, back := false, moment{}
 	err := sc.feeding(ctx, time.Duration(sc.minutes*float64(time.Minute)), func() error {
 		if time.Since(told) > time.Minute {
 			told = time.Now()
@@ -280,7 +290,7 @@ func (sc *scene) disturb(ctx context.Context) error {
 		}
 		select {
 		case err := <-restarted:
-			restarting = false
+			restarting, back = false, sc.now()
 			return err
 		default:
 		}
@@ -292,7 +302,8 @@ func (sc *scene) disturb(ctx context.Context) error {
 		}
 		e := plan[0]
 		if e.kind == restartBroker || e.kind == killBroker {
-			if restarting { // one at a time; the plan waits, and what comes after it with it
+			// One at a time, and not before the pipeline has found its way again; the plan waits, and what comes after it with it.
+			if restarting || !sc.flows(back) {
 				begin = time.Now().Add(-e.at)
 				return nil
 			}
@@ -314,6 +325,25 @@ func (sc *scene) disturb(ctx context.Context) error {
 		err = errors.Join(err, <-restarted)
 	}
 	return err
+}
+
+// moment is when, and how many results had come by then.
+type moment struct {
+	at      time.Time
+	results int
+}
+
+func (sc *scene) now() moment {
+	came, _, _ := sc.watcher.progress()
+	return moment{time.Now(), came}
+}
+
+// flows says whether results came since then, or should have: a machine that is busy takes minutes to start a broker, and one that is
+// stopped again at once shows nothing.
+func (sc *scene) flows(since moment) bool {
+	const some, patience = 200, 90 * time.Second
+	now := sc.now()
+	return since.at.IsZero() || now.results >= since.results+some || now.at.Sub(since.at) > patience
 }
 
 func (sc *scene) tell() {

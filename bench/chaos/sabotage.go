@@ -28,7 +28,9 @@ func (sc *scene) sabotage(ctx context.Context) error {
 	if len(results) == 0 {
 		return errors.New("there is no result to sabotage")
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(sc.kafka.Addrs()...), kgo.ClientID("bench-sabotage"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := kgo.NewClient(
+		kgo.SeedBrokers(sc.kafka.Addrs()...), kgo.ClientID("bench-sabotage"), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+	)
 	if err != nil {
 		return fmt.Errorf("sabotaging: %w", err)
 	}

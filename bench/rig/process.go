@@ -89,8 +89,7 @@ func (p *Process) Wait(atMost time.Duration) bool {
 
 // KilledBy is the signal that killed a process that has ended: one that it did not handle; 0 where it ended by itself.
 func (p *Process) KilledBy() syscall.Signal {
-	var exit *exec.ExitError
-	if errors.As(p.err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](p.err); ok {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 			return status.Signal()
 		}
