@@ -31,7 +31,7 @@ RESULTS_VIDEO ?= ../shared/video
 MODELS ?=
 SEEDS ?=
 
-.PHONY: help setup build demo live pictures test test-unit test-race test-mats test-kafka lint format generate bench bench-decode bench-pipeline bench-pytorch bench-streams bench-large chaos test-chaos soak fuzz results train-default clean
+.PHONY: help setup build demo live pictures test test-unit test-pure test-race test-mats test-kafka lint format generate bench bench-decode bench-pipeline bench-pytorch bench-streams bench-large chaos test-chaos soak fuzz results train-default clean
 
 help: ## List every target.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,10 +45,13 @@ build: setup ## Build bin/ensue.
 demo: build ## Set up, build, and run the whole pipeline on the embedded broker with the sample video.
 	bin/ensue demo
 
-test: setup test-unit test-race test-mats test-kafka test-chaos ## Set up and run every test, on a real Apache Kafka too where there is Java and Maven.
+test: setup test-unit test-pure test-race test-mats test-kafka test-chaos ## Set up and run every test, on a real Apache Kafka too where there is Java and Maven.
 
 test-unit: setup ## Run the tests of every package.
 	go test -timeout 15m ./...
+
+test-pure: setup ## Run the tests of nn in plain Go, without its C kernels.
+	go test -tags purego -timeout 15m ./nn/...
 
 test-race: setup ## Run the tests of the packages where goroutines meet under the race detector.
 	go test -race -timeout 15m $(RACE)
