@@ -331,6 +331,7 @@ func (m *franzMembership) assigned(
 		}
 		ids = append(ids, partition)
 	}
+	m.counters.Rebalances.Add(1)
 	m.log.Info("reading", "partitions", ids, "generation", generation)
 	return offsets, nil
 }

@@ -304,6 +304,7 @@ func (g *generationRun) run(ctx context.Context) []*stream.Segment {
 	if !g.begin(ctx) {
 		return nil
 	}
+	g.counters.Rebalances.Add(1)
 	g.log.Info("reading", "partitions", g.ids(), "generation", g.generation.ID)
 	g.owned = true
 	g.lease = newLease(g.cfg.SessionTimeout, g.affirm)

@@ -28,6 +28,8 @@ type Counters struct {
 	Given atomic.Int64
 	// OutOfRange counts how often the wanted offset was no longer there.
 	OutOfRange atomic.Int64
+	// Rebalances counts how often partitions were given to this process.
+	Rebalances atomic.Int64
 }
 
 // Stats is a snapshot of what a source did.
@@ -38,6 +40,7 @@ type Stats struct {
 	Restarts, Evicted         int64
 	Problems, Passed          int64
 	Given, OutOfRange         int64
+	Rebalances                int64
 	// Partitions are those this process owns, ascending; empty for files.
 	Partitions []PartitionStats
 }
@@ -63,7 +66,7 @@ func (c *Counters) snapshot() Stats {
 		Gaps: c.Gaps.Load(), Forced: c.Forced.Load(),
 		Restarts: c.Restarts.Load(), Evicted: c.Evicted.Load(),
 		Problems: c.Problems.Load(), Passed: c.Passed.Load(),
-		Given: c.Given.Load(), OutOfRange: c.OutOfRange.Load(),
+		Given: c.Given.Load(), OutOfRange: c.OutOfRange.Load(), Rebalances: c.Rebalances.Load(),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/ensue-video/ensue/stream"
 )
@@ -26,6 +27,8 @@ type breaker struct {
 	last   []stream.Code // of the last segments, "" where nothing failed; a ring once it is full
 	next   int
 	failed int
+	// told is where failed is read by others; nil: nobody asks.
+	told   *atomic.Int64
 	latest *stream.Failure
 }
 
@@ -37,6 +40,9 @@ func newBreaker(config BreakerConfig) *breaker {
 func (b *breaker) note(it *item) {
 	if b == nil || b.config.Failed <= 0 || it.segment.ContextOnly || it.dropped || it.segment.Mark == stream.MarkForget {
 		return
+	}
+	if b.told != nil {
+		defer func() { b.told.Store(int64(b.failed)) }()
 	}
 	code := stream.Code("")
 	if it.failure != nil {

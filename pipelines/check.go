@@ -28,7 +28,7 @@ type Checked struct {
 	Name string `json:"name"`
 	// OK says that it is as it should be; Detail says how it is.
 	OK     bool   `json:"ok"`
-	Detail string `json:"detail"`
+	Detail string `json:"detail,omitempty"`
 	// Hint is what to do where it is not OK, or a warning where it is.
 	Hint string `json:"hint,omitempty"`
 }
@@ -39,7 +39,12 @@ const checkTimeout = 10 * time.Second
 // Check builds the definition's stages and asks its brokers, topics, files and folders whether they are there. It writes
 // nothing and joins no group.
 func Check(ctx context.Context, def *Definition) []Checked {
-	checks := checkModel(def)
+	return append(checkModel(def), checkAround(ctx, def)...)
+}
+
+// checkAround asks what is around a pipeline, which /readyz does again and again: it makes nothing that costs much.
+func checkAround(ctx context.Context, def *Definition) []Checked {
+	var checks []Checked
 	if def.Ingest.Files != nil {
 		checks = append(checks, checkFiles(def.Ingest.Files))
 	}

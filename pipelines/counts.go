@@ -14,8 +14,15 @@ type Counts struct {
 	Received, Dropped atomic.Int64
 	// Lost segments went to another process before their results were written.
 	Lost atomic.Int64
-	// Results were written, Dead segments became dead letters, Frames were sampled.
-	Results, Dead, Frames atomic.Int64
+	// Bytes of payloads were taken in with their records.
+	Bytes atomic.Int64
+	// Decoded segments became frames, Encoded ones tokens, Scored ones were judged.
+	Decoded, Encoded, Scored atomic.Int64
+	// Results were written, Dead segments became dead letters. Of the segments with a result Frames were sampled, FramesDropped could not be
+	// made out.
+	Results, Dead, Frames, FramesDropped atomic.Int64
+	// Failing is how many of the last segments, so many as the breaker looks at, became dead letters.
+	Failing atomic.Int64
 
 	mu       sync.Mutex
 	verdicts map[stream.Verdict]int64
@@ -42,6 +49,7 @@ func (c *Counts) book(it *item) {
 	if it.result != nil {
 		c.Results.Add(1)
 		c.Frames.Add(int64(it.result.Decode.Frames))
+		c.FramesDropped.Add(int64(it.result.Decode.Dropped))
 		c.verdicts[it.result.Verdict]++
 	}
 }

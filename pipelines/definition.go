@@ -6,6 +6,7 @@ import (
 	"github.com/ensue-video/ensue/ingest"
 	"github.com/ensue-video/ensue/predictor"
 	"github.com/ensue-video/ensue/sink"
+	"github.com/ensue-video/ensue/tracing"
 	"github.com/ensue-video/ensue/web"
 )
 
@@ -25,6 +26,8 @@ type Definition struct {
 	Queues    Queues           `def:"queues"`
 	// Serve is the live page; nil: there is none.
 	Serve *web.Config `def:"serve"`
+	// Traces says where traces go; nil: there are none.
+	Traces *tracing.Config `def:"traces"`
 
 	// source says where every value came from; nil for a definition that was not parsed.
 	source *source

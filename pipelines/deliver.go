@@ -29,6 +29,8 @@ type deliver struct {
 	breaker *breaker
 	// within is how transactions are made; nil: there are none.
 	within *exchange
+	// meter is told what is written; nil: nobody is.
+	meter *meter
 }
 
 // run writes what comes in, in its order, until in is closed. An error of a sink ends the pipeline: what is not acknowledged
@@ -44,6 +46,7 @@ func (d *deliver) run(ctx context.Context, in <-chan *item) error {
 			return err
 		}
 		d.gauge.pass(len(batch), begin)
+		traceSink(batch, begin)
 		for _, it := range batch {
 			d.acknowledge(it) //nolint:contextcheck // what is written is acknowledged even where the pipeline stops
 		}
@@ -52,6 +55,14 @@ func (d *deliver) run(ctx context.Context, in <-chan *item) error {
 		}
 	}
 	return nil
+}
+
+// traceSink tells the traces of a batch how long its writing took.
+func traceSink(batch []*item, begin time.Time) {
+	end := time.Now()
+	for _, it := range batch {
+		it.trail.Stage(stageSink, begin, end, nil)
+	}
 }
 
 // collect adds to first what is there already, so that a batch never waits for more.
@@ -98,7 +109,7 @@ func (d *deliver) write(ctx context.Context, batch []*item) error {
 	if d.keeper == nil || !d.keeper.durable {
 		return nil
 	}
-	return d.keeper.save(ctx, batch)
+	return d.meter.written(toState, func() error { return d.keeper.save(ctx, batch) })
 }
 
 // writeLetters writes the dead letters of the batch.
@@ -112,7 +123,7 @@ func (d *deliver) writeLetters(ctx context.Context, batch []*item) error {
 	if len(letters) == 0 {
 		return nil
 	}
-	if err := d.dead.Write(ctx, letters); err != nil {
+	if err := d.meter.written(toDead, func() error { return d.dead.Write(ctx, letters) }); err != nil {
 		return fmt.Errorf("writing %d dead letters (the first: segment %s: %v): %w",
 			len(letters), letters[0].Segment, letters[0].Failure, err) //nolint:errorlint // the code is that of the writing
 	}
@@ -126,14 +137,14 @@ func (d *deliver) writeResults(ctx context.Context, batch []*item) error {
 	results := make([]*stream.Result, 0, len(batch))
 	for _, it := range batch {
 		if it.result != nil {
-			it.result.Latency = it.latency
+			it.result.Latency, it.result.Traceparent = it.latency, it.traceparent()
 			scored, results = append(scored, it), append(results, it.result)
 		}
 	}
 	if len(results) == 0 {
 		return nil
 	}
-	err := d.results.Write(ctx, results)
+	err := d.meter.written(toResults, func() error { return d.results.Write(ctx, results) })
 	if err != nil && d.within != nil {
 		return fmt.Errorf("writing %d results: %w", len(results), err) // the transaction is given up: what it holds would be written twice
 	}
@@ -166,7 +177,7 @@ func permanent(err error) *stream.Failure {
 func letter(it *item) *stream.DeadLetter {
 	return &stream.DeadLetter{
 		Segment: it.segment.ID(), Origin: it.segment.Origin, Failure: it.failure, Attempts: max(it.failure.Attempts, 1),
-		Record: it.segment.Record, Traceparent: it.segment.Traceparent,
+		Record: it.segment.Record, Traceparent: it.traceparent(),
 	}
 }
 
@@ -174,6 +185,8 @@ func letter(it *item) *stream.DeadLetter {
 func (d *deliver) acknowledge(it *item) {
 	d.intake.release(it)
 	d.counts.book(it)
+	d.meter.delivered(it)
+	it.trail.End(it.result, it.failure)
 	d.breaker.note(it)
 	if d.keeper != nil && !d.keeper.durable {
 		_ = d.keeper.save(context.Background(), []*item{it}) // memory takes everything

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,6 +17,7 @@ import (
 	"github.com/ensue-video/ensue/sink"
 	"github.com/ensue-video/ensue/state"
 	"github.com/ensue-video/ensue/stream"
+	"github.com/ensue-video/ensue/tracing"
 	"github.com/ensue-video/ensue/web"
 )
 
@@ -37,6 +39,11 @@ type Engine struct {
 	// observers are told what is seen and done, gauges are the stages that count it.
 	observers observers
 	gauges    gauges
+	// meter is what Prometheus is told.
+	meter *meter
+	phase atomic.Int32
+	// readiness remembers what /readyz was last told.
+	readiness readiness
 	// page is the live page, nil where there is none; version is the program's, for it.
 	page    *web.Server
 	version string
@@ -81,7 +88,8 @@ func New(def *Definition, options ...Option) (*Engine, error) {
 	}
 	size, _ := frame(e.nets.encoder.Info())
 	e.intake = newIntake(e.def, size, e.counts)
-	if err := errors.Join(e.buildPage(), e.buildEnds()); err != nil {
+	e.meter = e.newMeter()
+	if err := errors.Join(e.buildTracer(), e.buildPage(), e.buildEnds()); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
 	return e, nil
@@ -100,6 +108,16 @@ func (e *Engine) buildModel() (err error) {
 		return errors.Join(fmt.Errorf("making the scorer: %w", err), e.nets.close())
 	}
 	return nil
+}
+
+// buildTracer makes the tracer where the definition wants traces.
+func (e *Engine) buildTracer() (err error) {
+	if e.def.Traces == nil {
+		return nil
+	}
+	about := tracing.About{Pipeline: e.def.Name, Model: e.Model(), Version: e.version}
+	e.intake.tracer, err = tracing.New(*e.def.Traces, about, e.log)
+	return err
 }
 
 func (e *Engine) buildEnds() (err error) {
@@ -201,6 +219,14 @@ func (e *Engine) Model() string { return e.scorer.Model() }
 // Counts is what the engine has done so far.
 func (e *Engine) Counts() *Counts { return e.counts }
 
+// The phases of an engine: made, running, told to stop, ended.
+const (
+	phaseMade int32 = iota
+	phaseRunning
+	phaseDraining
+	phaseStopped
+)
+
 // drainGrace is how long the stages may go on once the source has drained, or given up draining, before they are stopped.
 const drainGrace = 10 * time.Second
 
@@ -226,7 +252,9 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 		return err
 	}
 	e.log.Info("pipeline started", "name", e.def.Name, "model", e.Model(), "decoders", len(decoders))
+	e.phase.Store(phaseRunning)
 	err = e.runStages(ctx, e.intake, decoders)
+	e.phase.Store(phaseStopped)
 	e.log.Info("pipeline stopped", "name", e.def.Name, "received", e.counts.Received.Load(),
 		"results", e.counts.Results.Load(), "dead", e.counts.Dead.Load(), "error", err)
 	return err
@@ -235,6 +263,7 @@ func (e *Engine) Run(ctx context.Context) (err error) {
 // runStages starts one goroutine a stage and joins them by one bounded channel an edge. The errgroup owns them all.
 // The stages outlive soft by the drain.
 func (e *Engine) runStages(soft context.Context, in *intake, decoders []step) error {
+	defer context.AfterFunc(soft, func() { e.phase.CompareAndSwap(phaseRunning, phaseDraining) })()
 	hard, abort := context.WithCancelCause(context.WithoutCancel(soft))
 	defer abort(nil)
 	group, work := errgroup.WithContext(hard)
@@ -249,10 +278,14 @@ func (e *Engine) runStages(soft context.Context, in *intake, decoders []step) er
 	})
 	stage := func(name string, workers int, newStep func() step, from <-chan *item, to chan<- *item) {
 		lanes := newLanes(workers, in.most())
-		lanes.gauge = e.gauges.add(name, size*workers+cap(from), func() int { return len(from) + lanes.length() })
+		lanes.gauge = e.gauges.add(name, workers, size*workers+cap(from), func() int { return len(from) + lanes.length() })
 		group.Go(func() error {
 			defer close(to)
-			return lanes.run(work, from, to, newStep)
+			return lanes.run(work, from, to, func() step {
+				made := newStep()
+				made.watch = e.meter.watch(name)
+				return made
+			})
 		})
 	}
 	next := make(chan step, len(decoders))
@@ -270,12 +303,13 @@ func (e *Engine) runStages(soft context.Context, in *intake, decoders []step) er
 	predicting.retry, predicting.keeps, predicting.log = e.def.Retry, e.keeper != nil, e.log
 	predicting.keepsMemory = e.def.keepsMemory()
 	stage(stagePredict, runtime.GOMAXPROCS(0), predicting.newStep, encoded, scored)
-	delivered := e.gauges.add(stageSink, size, func() int { return len(scored) })
+	delivered := e.gauges.add(stageSink, 1, size, func() int { return len(scored) })
 	group.Go(func() error {
 		out := &deliver{
 			results: e.results, dead: e.dead, intake: in, counts: e.counts, onDone: e.onDone, observers: e.observers, gauge: delivered,
-			keeper: e.keeper, breaker: newBreaker(e.def.Breaker),
+			keeper: e.keeper, breaker: newBreaker(e.def.Breaker), meter: e.meter,
 		}
+		out.breaker.told = &e.counts.Failing
 		if e.session != nil {
 			out.within = &exchange{tx: e.session, config: e.def.Sink.Kafka.Transaction}
 		}
@@ -340,6 +374,9 @@ func (e *Engine) close() error {
 	}
 	if e.keeper != nil {
 		errs = append(errs, e.keeper.close())
+	}
+	if err := e.intake.tracer.Close(context.Background()); err != nil {
+		e.log.Warn("some traces were not sent", "error", err)
 	}
 	errs = append(errs, e.nets.close())
 	return errors.Join(errs...)

@@ -111,7 +111,7 @@ func (d *deliver) gather(ctx context.Context, first *item, in <-chan *item) []*i
 // transact writes the batch in a transaction, and in another one where that is aborted, until it is committed. What the broker will
 // never take is written alone, in transactions of their own, to find it; it becomes a dead letter (invariant 4).
 func (d *deliver) transact(ctx context.Context, batch []*item) error {
-	done := make([]ingest.Done, len(batch))
+	begin, done := time.Now(), make([]ingest.Done, len(batch))
 	for i, it := range batch {
 		done[i] = ingest.Done{Segment: it.segment, Needed: it.needed}
 	}
@@ -122,6 +122,7 @@ func (d *deliver) transact(ctx context.Context, batch []*item) error {
 		failure := permanent(err)
 		switch {
 		case err == nil && outcome.Committed:
+			traceSink(ownedOf(batch, outcome.Owned), begin)
 			d.settle(batch, outcome.Owned) //nolint:contextcheck // what is committed is acknowledged even where the pipeline stops
 			return nil
 		case err == nil, sink.ErrAgain(err):

@@ -145,6 +145,19 @@ func (g *gate) memory() (used, peak int64) {
 	return g.used, g.peak
 }
 
+// gateStatus is what the gate lets through just now.
+type gateStatus struct {
+	used, peak, limit int64
+	// streams have segments under way, waiting segments stand outside.
+	streams, waiting int
+}
+
+func (g *gate) status() gateStatus {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return gateStatus{used: g.used, peak: g.peak, limit: g.limit, streams: len(g.streams), waiting: g.waiting.Len()}
+}
+
 // charge is an upper estimate of the bytes the segment takes: its payload and the frames sampled from it. A control segment takes none;
 // nothing takes more than all there is, so that one segment alone always gets in.
 func (g *gate) charge(segment *stream.Segment) int64 {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ensue-video/ensue/decode"
 	"github.com/ensue-video/ensue/stream"
+	"github.com/ensue-video/ensue/tracing"
 )
 
 // FullBlock and FullDropOldest are the values of queues.full.
@@ -24,6 +25,8 @@ type intake struct {
 	counts *Counts
 	// claims says that there is a stage that gets the payloads of claims.
 	claims bool
+	// tracer begins traces; nil: there are none.
+	tracer *tracing.Tracer
 }
 
 func newIntake(def *Definition, size decode.Size, counts *Counts) *intake {
@@ -53,10 +56,12 @@ func (n *intake) run(ctx context.Context, in <-chan *stream.Segment, out chan<- 
 // admit makes an item of the segment.
 func (n *intake) admit(segment *stream.Segment) *item {
 	n.counts.Received.Add(1)
+	n.counts.Bytes.Add(int64(len(segment.Payload)))
 	if !n.claims {
 		refuseClaim(segment)
 	}
-	return &item{segment: segment, taken: time.Now(), settle: n.gate.settle}
+	taken := time.Now()
+	return &item{segment: segment, taken: taken, settle: n.gate.settle, trail: n.tracer.Begin(segment, taken)}
 }
 
 // most is how many items there can be in the pipeline.

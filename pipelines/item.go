@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ensue-video/ensue/stream"
+	"github.com/ensue-video/ensue/tracing"
 )
 
 // item is a segment on its way through the stages, with what they have made of it so far.
@@ -20,12 +21,16 @@ type item struct {
 	// needed is the oldest segment of the stream that is still wanted as context.
 	needed  stream.SegmentID
 	latency stream.Latency
+	// trail is the segment's trace; nil where it is not recorded.
+	trail *tracing.Trail
 	// taken is when the item entered the pipeline.
 	taken time.Time
 	// settle tells the gate how many bytes the segment really takes; nil: nobody counts.
 	settle func(*stream.Segment, int64)
 	// dropped says that the segment was given up because the stages could not keep up: it has no payload any more.
 	dropped bool
+	// spent is the time of the stage that has the item, all its attempts together.
+	spent time.Duration
 	// tries is how often the stage that has the item has tried, pause how long it wants to wait before it tries again.
 	tries int
 	pause time.Duration
@@ -69,6 +74,8 @@ type step struct {
 	free  func()
 	// retry says what is tried again; zero is nothing. A step that is tried again finds everything as it was.
 	retry Retry
+	// watch books segments that had something to work on.
+	watch watch
 	// gaveUp is told an item that failed for good; nil: nobody has to know.
 	gaveUp func(it *item)
 }
@@ -79,12 +86,21 @@ func (s step) work(ctx context.Context, it *item) (done bool) {
 	if s.stage == stageDecode && it.tries == 0 {
 		it.latency.Queue = begin.Sub(it.taken).Seconds()
 	}
+	worth := it.video()
 	err := s.guard(ctx, it)
-	*s.spent(&it.latency) += time.Since(begin).Seconds()
+	took := time.Since(begin)
+	*s.spent(&it.latency) += took.Seconds()
+	it.spent += took
+	if worth || s.stage == stageClaim {
+		it.trail.Stage(s.stage, begin, begin.Add(took), err)
+	}
 	if err != nil && !s.failed(ctx, it, stream.AsFailure(err, s.stage)) {
 		return false
 	}
-	it.tries, it.pause = 0, 0
+	if worth || s.stage == stageClaim && it.failure == nil {
+		s.watch.pass(it.spent, err == nil)
+	}
+	it.tries, it.pause, it.spent = 0, 0, 0
 	if s.stage != stageClaim { // before decoding nobody knows better than the estimate
 		it.weigh()
 	}
@@ -126,6 +142,14 @@ func (s step) close() {
 	if s.free != nil {
 		s.free()
 	}
+}
+
+// traceparent is what results and dead letters carry on: the segment's own trace where it is recorded, else what its sender told.
+func (it *item) traceparent() string {
+	if own := it.trail.Traceparent(); own != "" {
+		return own
+	}
+	return it.segment.Traceparent
 }
 
 // fail records the first failure of the item and frees what the stages made of it.

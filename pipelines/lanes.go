@@ -92,6 +92,7 @@ func (l *lanes) serve(ctx context.Context, do step, out chan<- *item) error {
 		}
 		begin := time.Now()
 		if !do.work(ctx, it) {
+			l.gauge.again(begin)
 			l.again(it)
 			continue
 		}

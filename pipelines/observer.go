@@ -44,9 +44,10 @@ type StageStatus struct {
 	Name string
 	// Waiting segments stand before the stage, Room is how many may.
 	Waiting, Room int
-	// Done segments have passed, which took its workers Busy, all together.
-	Done int64
-	Busy time.Duration
+	// Done segments have passed, which took its Workers Busy, all together. Retried attempts failed and were made again.
+	Done, Retried int64
+	Busy          time.Duration
+	Workers       int
 }
 
 // Stages is what the stages are doing, in the order in which segments pass them; none before Run. It may be called at any time.
@@ -55,10 +56,12 @@ func (e *Engine) Stages() []StageStatus { return e.gauges.read() }
 // gauge counts what passes a stage.
 type gauge struct {
 	name    string
+	workers int
 	room    int
 	waiting func() int
 	passed  atomic.Int64
 	busy    atomic.Int64
+	retried atomic.Int64
 }
 
 // pass books segments that were worked on since begin; a nil gauge books nothing.
@@ -70,16 +73,25 @@ func (g *gauge) pass(count int, begin time.Time) {
 	g.busy.Add(int64(time.Since(begin)))
 }
 
+// again books an attempt that failed and is made again.
+func (g *gauge) again(begin time.Time) {
+	if g == nil {
+		return
+	}
+	g.retried.Add(1)
+	g.busy.Add(int64(time.Since(begin)))
+}
+
 // gauges are those of an engine's stages.
 type gauges struct {
 	mu  sync.Mutex
 	all []*gauge
 }
 
-func (g *gauges) add(name string, room int, waiting func() int) *gauge {
+func (g *gauges) add(name string, workers, room int, waiting func() int) *gauge {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	made := &gauge{name: name, room: room, waiting: waiting}
+	made := &gauge{name: name, workers: workers, room: room, waiting: waiting}
 	g.all = append(g.all, made)
 	return made
 }
@@ -90,7 +102,8 @@ func (g *gauges) read() []StageStatus {
 	status := make([]StageStatus, len(g.all))
 	for i, one := range g.all {
 		status[i] = StageStatus{
-			Name: one.name, Waiting: one.waiting(), Room: one.room, Done: one.passed.Load(), Busy: time.Duration(one.busy.Load()),
+			Name: one.name, Waiting: one.waiting(), Room: one.room, Done: one.passed.Load(), Retried: one.retried.Load(),
+			Busy: time.Duration(one.busy.Load()), Workers: one.workers,
 		}
 	}
 	return status

@@ -22,6 +22,7 @@ func (e *Engine) buildPage() (err error) {
 		return err
 	}
 	e.observers = append(e.observers, e.page)
+	e.addRoutes()
 	return nil
 }
 

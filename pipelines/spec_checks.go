@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ensue-video/ensue/tracing"
 	"github.com/ensue-video/ensue/web"
 )
 
@@ -78,6 +79,14 @@ func checkBroker(text string) *complaint {
 func checkAddress(text string) *complaint {
 	if err := web.CheckAddress(text); err != nil {
 		return &complaint{message: err.Error(), hint: "write host:port, as in localhost:8080"}
+	}
+	return nil
+}
+
+// checkOTLP is for where traces are sent.
+func checkOTLP(text string) *complaint {
+	if _, err := tracing.Endpoint(text); err != nil {
+		return &complaint{message: err.Error(), hint: "write it as http://localhost:4318"}
 	}
 	return nil
 }

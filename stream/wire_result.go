@@ -111,6 +111,9 @@ func RecordFromResult(result *Result, encoding Encoding) (Record, error) {
 	} {
 		record.Headers = append(record.Headers, Header{Key: pair[0], Value: []byte(pair[1])})
 	}
+	if result.Traceparent != "" {
+		record.Headers = append(record.Headers, Header{Key: HeaderTraceparent, Value: []byte(result.Traceparent)})
+	}
 	return record, nil
 }
 
@@ -131,7 +134,12 @@ func ResultFromRecord(record Record) (*Result, error) {
 				HeaderContentType, quote(content), contentTypeJSON, contentTypeProtobuf)
 		}
 	}
-	return UnmarshalResult(record.Value, encoding)
+	result, err := UnmarshalResult(record.Value, encoding)
+	if err != nil {
+		return nil, err
+	}
+	result.Traceparent, _ = record.Get(HeaderTraceparent)
+	return result, nil
 }
 
 // marshalJSON is one line of JSON without a line end, with <, > and & as they are.

@@ -79,6 +79,9 @@ func (s *Server) allowed(r *http.Request) bool {
 	return err == nil && same(cookie.Value, s.session())
 }
 
+// Allowed tells whether the request has shown the token, for routes of others that say more to who has.
+func (s *Server) Allowed(r *http.Request) bool { return s.allowed(r) }
+
 // right tells whether it is the token, in a time that does not tell how much of it is right.
 func (s *Server) right(token string) bool { return same(token, s.config.Token) }
 

@@ -15,6 +15,10 @@ type Config struct {
 	Address string `def:"address"`
 	// Token opens the page; it may be empty where only this machine can reach the address.
 	Token string `def:"token"`
+	// Streams is how many streams have metrics of their own.
+	Streams int `def:"streams"`
+	// PProf says whether the program's profiles are served too.
+	PProf bool `def:"pprof"`
 }
 
 // DefaultAddress is where a page listens that names no address.
