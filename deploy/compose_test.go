@@ -14,19 +14,19 @@ import (
 
 // service is what the tests look at of a service.
 type service struct {
-	Image         string
-	User          string
-	ReadOnly      bool     `yaml:"read_only"`
-	Privileged    bool     `yaml:"privileged"`
-	CapDrop       []string `yaml:"cap_drop"`
-	CapAdd        []string `yaml:"cap_add"`
-	SecurityOpt   []string `yaml:"security_opt"`
-	MemLimit      string   `yaml:"mem_limit"`
-	NetworkMode   string   `yaml:"network_mode"`
-	Environment   map[string]string
-	Secrets       []string
-	Volumes       []string
-	HealthCheck   struct{ Test []string }
+	Image       string
+	User        string
+	ReadOnly    bool     `yaml:"read_only"`
+	Privileged  bool     `yaml:"privileged"`
+	CapDrop     []string `yaml:"cap_drop"`
+	CapAdd      []string `yaml:"cap_add"`
+	SecurityOpt []string `yaml:"security_opt"`
+	MemLimit    string   `yaml:"mem_limit"`
+	NetworkMode string   `yaml:"network_mode"`
+	Environment map[string]string
+	Secrets     []string
+	Volumes     []string
+	HealthCheck struct{ Test []string }
 }
 
 func composeFile(t *testing.T) (services map[string]service, secrets map[string]struct{ File string }) {

@@ -140,6 +140,8 @@ func TestEveryMetricIsEmittedAndEveryQueryHasData(t *testing.T) {
 			return exec.CommandContext(t.Context(), arguments[0], arguments[1:]...).Run()
 		}
 		require.Eventually(t, func() bool { return healthy(target.Port()) == nil }, 20*time.Second, 100*time.Millisecond)
+		status, ready := fetch(t, pipeline.address+"readyz")
+		require.Equal(t, http.StatusOK, status, "%s", ready)
 		_, closed, err := net.SplitHostPort(freeAddress(t))
 		require.NoError(t, err)
 		require.Error(t, healthy(closed))

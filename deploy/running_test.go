@@ -30,7 +30,6 @@ func run(t *testing.T) *running {
 		{Name: "video.segments", Partitions: 3},
 		{Name: "video.energy", Partitions: 3},
 		{Name: "video.dead", Partitions: 1},
-		{Name: "video.state", Partitions: 3},
 	}
 	embedded, err := broker.StartEmbedded(t.Context(), broker.Options{Topics: topics})
 	require.NoError(t, err)

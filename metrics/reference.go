@@ -35,24 +35,20 @@ func Reference() []byte {
 func labelsOf(m Metric) string {
 	parts := make([]string, len(m.Labels))
 	for i, label := range m.Labels {
-		parts[i] = fmt.Sprintf("`%s`: %s", label.Name, label.Bound)
+		parts[i] = "`" + label.Name + "`: " + label.Bound
 	}
 	return strings.Join(parts, "; ")
 }
 
-const referenceHead = `<!-- Made from the table in metrics/table.go by go test ./metrics -run TestReference -update; do not edit. -->
-# Metrics
+const referenceHead = "<!-- Made from the table in metrics/table.go by go test ./metrics -run TestReference -update; do not edit. -->\n" +
+	"# Metrics\n\n" +
+	"With `serve` in its definition a pipeline answers Prometheus at `/metrics` of the same address as the [live page](live.md).\n" +
+	"[operations.md](operations.md) says which to watch and what to do; `deploy/prometheus` and `deploy/grafana` hold the\n" +
+	"alert rules and the dashboard.\n\n" +
+	"Every metric carries the label `pipeline`, the definition's `name`. Beside them stand those of the Go runtime (`go_…`) and\n" +
+	"of the process (`process_…`); the Go heap does not see what FFmpeg, OpenCV and the model hold,\n" +
+	"`process_resident_memory_bytes` does. A label whose values nobody can list is bounded; what is beyond is told together as\n" +
+	"`" + Other + "`.\n\n"
 
-With ` + "`serve`" + ` in its definition a pipeline answers Prometheus at ` + "`/metrics`" + ` of the same address as the [live page](live.md).
-[operations.md](operations.md) says which to watch and what to do; ` + "`deploy/prometheus`" + ` and ` + "`deploy/grafana`" + ` hold the alert rules and
-the dashboard.
-
-Every metric carries the label ` + "`pipeline`" + `, the definition's ` + "`name`" + `. Beside them stand those of the Go runtime (` + "`go_…`" + `) and of
-the process (` + "`process_…`" + `); the Go heap does not see what FFmpeg, OpenCV and the model hold, ` + "`process_resident_memory_bytes`" + ` does.
-A label whose values nobody can list is bounded; what is beyond is told together as ` + "`" + Other + "`" + `.
-
-`
-
-const referenceTail = `A series that stands in a table is there once it has something to say: ` + "`ensue_dead_letters_total`" + ` after the first dead letter of a code,
-` + "`ensue_stream_p_value`" + ` once a stream has warmed up, the lag once a process reads partitions.
-`
+const referenceTail = "What stands in a table is there once it has something to say: `ensue_dead_letters_total` after the first dead letter of a\n" +
+	"code, `ensue_stream_p_value` once a stream has warmed up, the lag once a process reads partitions.\n"

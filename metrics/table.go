@@ -95,8 +95,10 @@ const (
 // Table is every metric there is, in the order of the documentation.
 func Table() []Metric {
 	var all []Metric
-	for _, part := range [][]Metric{flowMetrics(), stageMetrics(), timeMetrics(), healthMetrics(), ingestMetrics(), streamMetrics(), infoMetrics()} {
-		all = append(all, part...)
+	for _, part := range []func() []Metric{
+		flowMetrics, stageMetrics, timeMetrics, healthMetrics, ingestMetrics, streamMetrics, infoMetrics,
+	} {
+		all = append(all, part()...)
 	}
 	return all
 }
@@ -180,7 +182,7 @@ func timeMetrics() []Metric {
 func healthMetrics() []Metric {
 	return []Metric{
 		{Name: SinkWriting, Type: Gauge, Unit: "seconds", Help: "How long the write that is under way has taken so far; 0 when none is."},
-		{Name: BreakerFailed, Type: Gauge, Unit: "segments", Help: "Dead letters among the last segments that the breaker looks at (breaker.of)."},
+		{Name: BreakerFailed, Type: Gauge, Unit: "segments", Help: "Dead letters among the last segments, so many as breaker.of says."},
 		{Name: BreakerLimit, Type: Gauge, Unit: "segments", Help: "So many of them stop the pipeline (breaker.failed); 0 never does."},
 		{Name: Draining, Type: Gauge, Unit: "0 or 1", Help: "It is 1 once the pipeline was told to stop and finishes what it has."},
 		{Name: MemoryUsed, Type: Gauge, Unit: "bytes", Help: "Payloads, frames and tokens under way."},
@@ -221,17 +223,26 @@ func streamMetrics() []Metric {
 	one := Label{"stream", "serve.streams streams (100), the rest together as _other; one that is silent for ten minutes makes room"}
 	return []Metric{
 		{Name: Streams, Type: Gauge, Unit: "streams", Help: "Streams with metrics of their own."},
-		{Name: StreamEnergy, Type: Gauge, Unit: "energy", Labels: []Label{one}, Help: "Energy of the stream's last scored result; none for _other."},
+		{
+			Name: StreamEnergy, Type: Gauge, Unit: "energy", Labels: []Label{one},
+			Help: "Energy of the stream's last scored result; none for _other.",
+		},
 		{
 			Name: StreamExpected, Type: Gauge, Unit: "energy", Labels: []Label{one, {"bound", "low, median, high"}},
 			Help: "The band that the stream's own past makes likely; none for _other.",
 		},
-		{Name: StreamPValue, Type: Gauge, Unit: "probability", Labels: []Label{one}, Help: "P-value of the stream's last judged result; none for _other."},
 		{
-			Name: StreamResults, Type: Counter, Unit: "results", Labels: []Label{one, {"verdict", "warming_up, continues, breaks, stalls, unscored"}},
-			Help: "Results of the stream by verdict.",
+			Name: StreamPValue, Type: Gauge, Unit: "probability", Labels: []Label{one},
+			Help: "P-value of the stream's last judged result; none for _other.",
 		},
-		{Name: StreamLastStamp, Type: Gauge, Unit: "seconds since 1970", Labels: []Label{one}, Help: "When the stream's last result was written."},
+		{
+			Name: StreamResults, Type: Counter, Unit: "results", Help: "Results of the stream by verdict.",
+			Labels: []Label{one, {"verdict", "warming_up, continues, breaks, stalls, unscored"}},
+		},
+		{
+			Name: StreamLastStamp, Type: Gauge, Unit: "seconds since 1970", Labels: []Label{one},
+			Help: "When the stream's last result was written.",
+		},
 	}
 }
 

@@ -237,7 +237,7 @@ var ErrDrain = errors.New("segments were still under way when the drain ran out 
 // what was taken in is finished, written and acknowledged, and Run returns nil. It returns the first error that stopped it
 // otherwise. Every goroutine has ended when it returns.
 func (e *Engine) Run(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, e.close()) }()
+	defer func() { err = errors.Join(err, e.close()) }() //nolint:contextcheck // what is left to send is sent though ctx is done
 	if err := e.keeper.prepare(ctx); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package pipelines
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -31,14 +32,14 @@ func (r *readiness) around(ctx context.Context, def *Definition) []Checked {
 	ctx, cancel := context.WithTimeout(ctx, readyTime)
 	defer cancel()
 	found := checkAround(ctx, def)
-	if ctx.Err() == nil || ctx.Err() == context.DeadlineExceeded { //nolint:errorlint // Err gives these two and nothing around them
+	if !errors.Is(ctx.Err(), context.Canceled) { // who asked is gone: what was found then says nothing
 		r.last, r.at = found, time.Now()
 	}
 	return found
 }
 
 // Ready says of the pipeline and of everything it depends on whether they are as they should be: the pipeline itself, the model, brokers,
-// topics and folders, and whether the sinks take what is written. It may be called at any time and is answered from memory for some seconds.
+// topics and folders, and whether the sinks take what is written. It may be called at any time; an answer holds for some seconds.
 func (e *Engine) Ready(ctx context.Context) []Checked {
 	phases := map[int32]string{phaseMade: "starting", phaseRunning: "running", phaseDraining: "draining", phaseStopped: "stopped"}
 	phase := e.phase.Load()

@@ -452,7 +452,8 @@ func serveFields() []Field {
 	return []Field{
 		{
 			Path: "serve", Kind: KindObject,
-			Doc: "The live page, metrics and health: what the pipeline sees and finds, in a browser and for Prometheus; without it nothing is listened on.",
+			Doc: "The live page, metrics and health: what the pipeline sees and finds, in a browser and for Prometheus; without it nothing is " +
+				"listened on.",
 			Notes: "Everything the page shows is in the program, and it asks for nothing from elsewhere. It speaks HTTP; for others to reach it " +
 				"over TLS put a proxy before it.",
 		},
@@ -486,7 +487,7 @@ func traceFields() []Field {
 		{
 			Path: "traces", Kind: KindObject,
 			Doc: "Traces for OpenTelemetry: how each segment went through the pipeline, a span for every stage; without it there are none.",
-			Notes: "A trace goes on where the sender's `traceparent` header began it, and results and dead letters carry it on in the same header. " +
+			Notes: "A trace goes on where the sender's header `traceparent` began it, and results and dead letters carry it on in the same. " +
 				"Whether a trace is recorded is the sender's decision where there is one. Nothing waits for the collector: what it does not take is " +
 				"left out.",
 		},

@@ -32,7 +32,8 @@ func TestATraceGoesOnWhereTheSenderBeganIt(t *testing.T) {
 	tracer := tracer(t, Config{OTLP: collector.URL, Sample: 0, Token: "a-token-for-this-test"})
 	taken := time.Unix(1000, 0)
 	energy := 1.25
-	trail := tracer.Begin(&stream.Segment{Stream: "cam", Sequence: 7, Traceparent: sampled, Origin: stream.Origin{Topic: "video", Offset: 9}}, taken)
+	origin := stream.Origin{Topic: "video", Offset: 9}
+	trail := tracer.Begin(&stream.Segment{Stream: "cam", Sequence: 7, Traceparent: sampled, Origin: origin}, taken)
 	require.NotNil(t, trail)
 	trail.Stage("decode", taken.Add(time.Second), taken.Add(2*time.Second), nil)
 	trail.Stage("encode", taken.Add(2*time.Second), taken.Add(3*time.Second), stream.Fail("encode", "encode.panic", "it broke"))
@@ -97,7 +98,8 @@ func TestACollectorThatIsAwayHoldsNobodyUp(t *testing.T) {
 
 func TestTheConfigurationIsChecked(t *testing.T) {
 	for address, want := range map[string]string{
-		"http://localhost:4318": "http://localhost:4318/v1/traces", "https://x/": "https://x/v1/traces", "http://x/otlp/v1/traces": "http://x/otlp/v1/traces",
+		"http://localhost:4318": "http://localhost:4318/v1/traces", "https://x/": "https://x/v1/traces",
+		"http://x/otlp/v1/traces": "http://x/otlp/v1/traces",
 	} {
 		got, err := Endpoint(address)
 		require.NoError(t, err)
