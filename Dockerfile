@@ -25,6 +25,8 @@ RUN apt-get update \
     && useradd --system --uid 10001 --create-home --home-dir /var/lib/ensue ensue
 COPY --from=build /out/ensue /usr/local/bin/ensue
 USER 10001
+# serve.address, where a definition listens on all addresses of the container.
+EXPOSE 8080
 WORKDIR /var/lib/ensue
 # SIGTERM drains: segments under way are finished, written and acknowledged. Give it longer than ingest.kafka.drain_timeout.
 STOPSIGNAL SIGTERM

@@ -39,7 +39,8 @@ const checkTimeout = 10 * time.Second
 // Check builds the definition's stages and asks its brokers, topics, files and folders whether they are there. It writes
 // nothing and joins no group.
 func Check(ctx context.Context, def *Definition) []Checked {
-	return append(checkModel(def), checkAround(ctx, def)...)
+	checks := append(checkModel(def), checkAround(ctx, def)...)
+	return append(checks, checkMembers(ctx, def)...)
 }
 
 // checkAround asks what is around a pipeline, which /readyz does again and again: it makes nothing that costs much.
@@ -53,7 +54,6 @@ func checkAround(ctx context.Context, def *Definition) []Checked {
 	}
 	checks = append(checks, checkClaims(ctx, def)...)
 	checks = append(checks, checkState(ctx, def)...)
-	checks = append(checks, checkMembers(ctx, def)...)
 	for _, path := range jsonlPaths(def) {
 		checks = append(checks, checkFolder(path))
 	}
