@@ -167,7 +167,7 @@ func refusing(cluster *kfake.Cluster) {
 		cluster.KeepControl()
 		answer := request.ResponseKind().(*kmsg.SASLAuthenticateResponse)
 		answer.ErrorCode = kerr.SaslAuthenticationFailed.Code
-		answer.ErrorMessage = kmsg.StringPtr("Authentication failed: Invalid username or password")
+		answer.ErrorMessage = kmsg.StringPtr("Authentication failed during authentication due to invalid credentials with SASL mechanism SCRAM-SHA-512")
 		return answer, nil, true
 	})
 }

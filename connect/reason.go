@@ -61,7 +61,7 @@ func Why(err error) Reason {
 	}
 	// franz-go has no type for what its own login mechanisms say.
 	if text := err.Error(); strings.Contains(text, "invalid mechanism") || strings.Contains(text, "unable to initialize sasl") ||
-		strings.Contains(text, "SASL_AUTHENTICATION_FAILED") {
+		strings.Contains(text, "SASL_AUTHENTICATION_FAILED") || strings.Contains(text, "unexpected data in oauth response") {
 		return ReasonLogin
 	}
 	return ""
@@ -155,7 +155,7 @@ func (s *Security) Hint(reason Reason, err error, name Naming) string {
 		switch {
 		case !s.LogsIn():
 			return "the broker wants a login: set " + name("sasl")
-		case strings.Contains(strings.ToLower(err.Error()), "mechanism"):
+		case otherMechanism(err):
 			return fmt.Sprintf("the broker does not offer %s: change %s", s.SASL.Mechanism, name("sasl.mechanism"))
 		case s.SASL.Mechanism == MechanismOAuthBearer:
 			return fmt.Sprintf("does %s hold a token that is still valid?", name("sasl.token_file"))
@@ -171,12 +171,27 @@ func (s *Security) Hint(reason Reason, err error, name Naming) string {
 	return ""
 }
 
+// otherMechanism says whether the broker does not offer the mechanism. Its words about a wrong password name the mechanism, too.
+func otherMechanism(err error) bool {
+	text := err.Error()
+	return errors.Is(err, kerr.UnsupportedSaslMechanism) || errors.Is(err, kafka.UnsupportedSASLMechanism) ||
+		strings.Contains(text, "invalid mechanism") || strings.Contains(text, "UNSUPPORTED_SASL_MECHANISM")
+}
+
+// hungUp says whether a broker ended the connection without a word, as far as franz-go tells.
+func hungUp(err error) bool {
+	_, first := errors.AsType[*kgo.ErrFirstReadEOF](err)
+	return first || strings.Contains(err.Error(), "broker connection has died")
+}
+
 // HintUnanswered says what a broker may want that ends a connection without a word, as one does that is spoken to in the clear and
 // wants TLS; empty where the error is another.
 func (s *Security) HintUnanswered(err error, name Naming) string {
-	_, first := errors.AsType[*kgo.ErrFirstReadEOF](err)
 	_, handshake := errors.AsType[*unfinished](err)
+	first := hungUp(err)
 	switch {
+	case strings.Contains(err.Error(), "plaintext connection speaking to a tls endpoint"):
+		return "the listener at this port speaks TLS: set " + name("tls")
 	case handshake:
 		return fmt.Sprintf("is the broker running, and does the listener at this port speak TLS? If not, remove %s or use another port", name("tls"))
 	case !first && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):

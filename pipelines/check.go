@@ -203,7 +203,7 @@ func (c *cluster) check(ctx context.Context) []Checked {
 	}
 	checks := []Checked{{Name: name, OK: true, Detail: "answering; " + c.security.String()}}
 	for _, topic := range c.topics {
-		checks = append(checks, topic.check(ctx, client))
+		checks = append(checks, topic.check(ctx, client, c))
 	}
 	if c.transaction != nil {
 		checks = append(checks, c.checkTransactions(ctx, client))
@@ -265,7 +265,7 @@ func brokerSettings(ctx context.Context, client *kgo.Client, names ...string) (m
 	return found, nil
 }
 
-func (t wantedTopic) check(ctx context.Context, client *kgo.Client) Checked {
+func (t wantedTopic) check(ctx context.Context, client *kgo.Client, on *cluster) Checked {
 	check := Checked{Name: "topic " + t.name}
 	request := kmsg.NewPtrMetadataRequest()
 	topic := kmsg.NewMetadataRequestTopic()
@@ -277,6 +277,9 @@ func (t wantedTopic) check(ctx context.Context, client *kgo.Client) Checked {
 	}
 	if err != nil {
 		check.Detail, check.Hint = err.Error(), "create the topic, or change "+t.key
+		if why := connect.Why(err); why != "" {
+			check.Hint = on.security.Hint(why, err, connect.Below(on.key)) + " describe, read or write the topic"
+		}
 		return check
 	}
 	largest := t.largest(ctx, client)

@@ -111,7 +111,7 @@ func (a *app) references(command *cobra.Command, flags sweepFlags) (publish.Refe
 		found, err := publish.FindReferences(command.Context(), place.Brokers, place.Security, []string{place.Topic})
 		if err != nil {
 			hint := "nothing was removed; are --brokers and --topic right?"
-			if connect.Why(err) != "" {
+			if connect.Why(err) != "" || place.Security.HintUnanswered(err, place.Naming()) != "" {
 				hint = "nothing was removed; " + place.Security.Advice(err, place.Naming())
 			}
 			return all, environmentError("claims.topics", err, hint)
