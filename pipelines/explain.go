@@ -173,7 +173,8 @@ func explainSink(def *Definition) string {
 func explainFurtherSinks(def *Definition) []string {
 	var to []string
 	if out := def.Sink.Parquet; out != nil {
-		to = append(to, fmt.Sprintf("tables in %s (Parquet, a new one every %s or %s)", scrub(out.Path), formatDuration(out.Every), formatBytes(out.Size)))
+		to = append(to, fmt.Sprintf("tables in %s (Parquet, a new one every %s or %s)",
+			scrub(out.Path), formatDuration(out.Every), formatBytes(out.Size)))
 	}
 	if out := def.Sink.Postgres; out != nil {
 		to = append(to, fmt.Sprintf("table %s of a PostgreSQL database", out.Table))

@@ -57,8 +57,8 @@ const pair = "pair"
 func Score(ctx context.Context, def *Definition, x, y []byte) (*stream.Result, error) {
 	var scored *stream.Result
 	var refused error
-	engine, err := New(def.forScore(), WithSource(videos{x, y}), WithSink(sink.Func(func(context.Context, []*stream.Result) error { return nil })),
-		WithDeadLetters(noLetters{}),
+	nowhere := sink.Func(func(context.Context, []*stream.Result) error { return nil })
+	engine, err := New(def.forScore(), WithSource(videos{x, y}), WithSink(nowhere), WithDeadLetters(noLetters{}),
 		WithOnDone(func(segment *stream.Segment, result *stream.Result, failure *stream.Failure) {
 			if failure != nil {
 				refused = errors.Join(refused, fmt.Errorf("reading the video %s: %w", []string{"x", "y"}[segment.Sequence], failure))

@@ -30,7 +30,8 @@ func TestOpenTellsEveryFinding(t *testing.T) {
 // TestScoreIsWhatAPipelineSays takes two segments of a sample out of a pipeline, and scores them alone.
 func TestScoreIsWhatAPipelineSays(t *testing.T) {
 	var segments []*stream.Segment
-	require.NoError(t, ingest.SegmentsOf(t.Context(), sample("garden"), "garden", stockReplay(t).Ingest.Files.Segment, func(s *stream.Segment) error {
+	every := stockReplay(t).Ingest.Files.Segment
+	require.NoError(t, ingest.SegmentsOf(t.Context(), sample("garden"), "garden", every, func(s *stream.Segment) error {
 		segments = append(segments, s)
 		return nil
 	}))

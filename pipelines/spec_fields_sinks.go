@@ -15,8 +15,8 @@ func parquetFields() []Field {
 		{
 			Path: "sink.parquet", Kind: KindObject,
 			Doc: "Writes results to a folder of Parquet tables, a row each, embeddings as lists of a fixed length.",
-			Notes: "Results are acknowledged once they are in a journal beside the table that grows; the table itself appears when it is finished. " +
-				"What a crash leaves in a journal is in a table of the next run.",
+			Notes: "Results are acknowledged once they are in a journal beside the table that grows; the table itself appears when it is " +
+				"finished. What a crash leaves in a journal is in a table of the next run.",
 		},
 		{
 			Path: "sink.parquet.path", Kind: KindString, Required: true, Examples: []string{"/var/lib/ensue/results"}, check: checkTableFolder,
@@ -45,8 +45,8 @@ func postgresFields() []Field {
 		{
 			Path: "sink.postgres", Kind: KindObject,
 			Doc: "Writes results to a table of PostgreSQL by their id, embeddings as vectors of pgvector.",
-			Notes: "A batch is a transaction; a result that is written again replaces itself. docs/sinks.md has the columns, and what to run where " +
-				"the program may not make the table.",
+			Notes: "A batch is a transaction; a result that is written again replaces itself. docs/sinks.md has the columns, and what to run " +
+				"where the program may not make the table.",
 		},
 		{
 			Path: "sink.postgres.url", Kind: KindString, Required: true, Secret: true, check: checkPostgresURL,
@@ -54,9 +54,10 @@ func postgresFields() []Field {
 			Doc:      "The database: postgres://user:password@host:5432/database; it counts as a secret, for it may hold a password.",
 		},
 		{
-			Path: "sink.postgres.table", Kind: KindString, Default: sink.DefaultPostgresTable, Examples: []string{"video.results"}, check: checkTable,
-			Why: "nothing else is likely to have that name",
-			Doc: "The table, behind its schema and a dot where it has one.",
+			Path: "sink.postgres.table", Kind: KindString, Default: sink.DefaultPostgresTable, Examples: []string{"video.results"},
+			check: checkTable,
+			Why:   "nothing else is likely to have that name",
+			Doc:   "The table, behind its schema and a dot where it has one.",
 		},
 		{
 			Path: "sink.postgres.create", Kind: KindBool, Default: "true",
@@ -72,8 +73,8 @@ func webhookFields() []Field {
 		{
 			Path: "sink.webhook", Kind: KindObject,
 			Doc: "Posts results to a URL as JSON, signed as Standard Webhooks describes.",
-			Notes: "A receiver that cannot be reached or answers 5xx, 408, 425 or 429 is asked again, with growing pauses; any other answer than 2xx " +
-				"refuses the result for good, which becomes a dead letter. A result that is sent again has the same webhook-id.",
+			Notes: "A receiver that cannot be reached or answers 5xx, 408, 425 or 429 is asked again, with growing pauses; any other answer than " +
+				"2xx refuses the result for good, which becomes a dead letter. A result that is sent again has the same webhook-id.",
 		},
 		{
 			Path: "sink.webhook.url", Kind: KindString, Required: true, Examples: []string{"https://example.com/alarms"}, check: checkWebhookURL,

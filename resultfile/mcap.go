@@ -31,8 +31,8 @@ const (
 //go:embed foxglove_log.schema.json
 var logSchema []byte
 
-// CreateMCAP writes the results as messages, a channel a stream: "/NAME/result" has the results as JSON, "/NAME/alarm" what breaks or stalls
-// as foxglove.Log. The time of a message is the end of Y.
+// CreateMCAP writes the results as messages, a channel a stream: "/NAME/result" has the results as JSON, "/NAME/alarm" what breaks or
+// stalls as foxglove.Log. The time of a message is the end of Y.
 func CreateMCAP(path string, results Results, options Options) (int, error) {
 	return create(path, func(out io.Writer) (int, error) { return writeMCAP(out, results, options) })
 }

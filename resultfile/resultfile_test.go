@@ -235,7 +235,8 @@ vectors = np.stack(df.next_1[has])
 assert vectors.shape == (10, 6) and vectors.dtype == np.float32, (vectors.shape, vectors.dtype)
 assert str(df.y_start.dtype).startswith("datetime64[us"), df.y_start.dtype
 like = duckdb.sql(f"""
-  SELECT stream, y_start, array_cosine_similarity(next_1::FLOAT[6], (SELECT next_1 FROM '{path}' WHERE stream = 'lobby' AND y_segment = 'lobby/2')::FLOAT[6]) AS s
+  SELECT stream, y_start, array_cosine_similarity(next_1::FLOAT[6],
+    (SELECT next_1 FROM '{path}' WHERE stream = 'lobby' AND y_segment = 'lobby/2')::FLOAT[6]) AS s
   FROM '{path}' WHERE next_1 IS NOT NULL ORDER BY s DESC, stream LIMIT 2""").fetchall()
 windows = duckdb.sql(f"SELECT count(*), sum(w.energy) FROM (SELECT unnest(windows) AS w FROM '{path}')").fetchall()[0]
 print(json.dumps({
@@ -341,7 +342,8 @@ func TestTheMCAPReaderOpensTheRecording(t *testing.T) {
 		"channels": ["/lobby/alarm", "/lobby/result", "/yard/alarm", "/yard/result"],
 		"schemas": ["ensue.Result jsonschema", "foxglove.Log jsonschema"],
 		"energies": [0, 0.125, 0.25, 0.375, 0.5],
-		"alarms": [["/lobby/alarm", 4, "breaks: p = 0.33, energy 0.125", 1795456504], ["/yard/alarm", 3, "stalls: p = 0.33, energy 0.125", 1795456504]],
+		"alarms": [["/lobby/alarm", 4, "breaks: p = 0.33, energy 0.125", 1795456504],
+			["/yard/alarm", 3, "stalls: p = 0.33, energy 0.125", 1795456504]],
 		"sorted": true}`, string(out))
 }
 

@@ -44,7 +44,8 @@ func (p *Postgres) embeddings(ctx context.Context) (n int, err error) {
 	}
 	if err == nil {
 		err = p.conn.QueryRow(ctx,
-			`SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname ~ '^next_[0-9]+$' AND NOT attisdropped`, p.table).Scan(&n)
+			`SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname ~ '^next_[0-9]+$' AND NOT attisdropped`,
+			p.table).Scan(&n)
 	}
 	return n, p.failed("looking at", err)
 }
@@ -104,7 +105,8 @@ func (p *Postgres) At(ctx context.Context, name string, at time.Time) (*Embedded
 		into = append(into, &texts[i])
 	}
 	err = p.conn.QueryRow(ctx, `SELECT `+momentColumns+`, next_seconds`+columns+` FROM `+p.table+
-		` WHERE stream = $1 AND y_start <= $2 AND y_end > $2 AND `+sink.EmbeddingColumn(0)+` IS NOT NULL ORDER BY y_start DESC LIMIT 1`, name, at).
+		` WHERE stream = $1 AND y_start <= $2 AND y_end > $2 AND `+sink.EmbeddingColumn(0)+` IS NOT NULL
+		ORDER BY y_start DESC LIMIT 1`, name, at).
 		Scan(into...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil

@@ -55,13 +55,13 @@ func (v *validation) parquet(c *ParquetConfig) {
 
 // parquetSink writes results into a folder of tables.
 //
-// Invariant 1: a table cannot be read before it is finished, and a finished one cannot grow, so that acknowledgements would have to wait for
-// the end of a table. Instead results are appended to a journal, JSON lines that are synchronised to the disk at every Write, and are durable
-// there; the table is made from the journal when it is old or large enough. A journal that a crash left behind is taken up again by the next
-// process: what was acknowledged is in a table in the end.
+// Invariant 1: a table cannot be read before it is finished, and a finished one cannot grow, so that acknowledgements would have to
+// wait for the end of a table. Instead results are appended to a journal, JSON lines that are synchronised to the disk at every Write,
+// and are durable there; the table is made from the journal when it is old or large enough. A journal that a crash left behind is taken
+// up again by the next process: what was acknowledged is in a table in the end.
 //
-// Invariant 2: results that are written again after a crash come into the same journal as those they repeat, unless that became a table just
-// before; of an id that is in a journal twice, the table has the last.
+// Invariant 2: results that are written again after a crash come into the same journal as those they repeat, unless that became a table
+// just before; of an id that is in a journal twice, the table has the last.
 type parquetSink struct {
 	config ParquetConfig
 	log    *slog.Logger

@@ -10,8 +10,9 @@ import (
 	"github.com/ensue-video/ensue/stream"
 )
 
-// postgresErrors is what PostgreSQL's codes mean for a write, by code or class (https://www.postgresql.org/docs/current/errcodes-appendix.html).
-// What is not here passes by itself: restarts, full disks, too many connections, deadlocks.
+// postgresErrors is what PostgreSQL's codes mean for a write, by code or class
+// (https://www.postgresql.org/docs/current/errcodes-appendix.html). What is not here passes by itself: restarts, full disks, too many
+// connections, deadlocks.
 var postgresErrors = []struct {
 	prefix    string
 	code      stream.Code
@@ -21,7 +22,10 @@ var postgresErrors = []struct {
 	{"28", CodeLogin, false, "is the password in sink.postgres.url right?"},
 	{"3D000", CodeDatabase, false, "create the database, or correct sink.postgres.url"},
 	{"3F000", CodeDatabase, false, "create the schema, or correct sink.postgres.table"},
-	{"42501", CodeNotAuthorized, false, "grant this user what it lacks, or have somebody else make the table (docs/sinks.md) and write create: false"},
+	{
+		"42501", CodeNotAuthorized, false,
+		"grant this user what it lacks, or have somebody else make the table (docs/sinks.md) and write create: false",
+	},
 	{"42P01", CodeDatabase, false, "write create: true, or make the table (docs/sinks.md)"},
 	{"42703", CodeDatabase, false, "the table lacks a column: write create: true, or add it (docs/sinks.md)"},
 	{"42704", CodeDatabase, false, "pgvector is not in this database: write create: true, or run CREATE EXTENSION vector"},

@@ -60,7 +60,8 @@ func TestPostgres(t *testing.T) {
 		var start time.Time
 		var windows []stream.Window
 		var seconds []float64
-		require.NoError(t, db.QueryRow(t.Context(), `SELECT verdict, next_1::text, y_start, windows, next_seconds FROM a WHERE id = $1`, first.ID).
+		require.NoError(t, db.QueryRow(t.Context(),
+			`SELECT verdict, next_1::text, y_start, windows, next_seconds FROM a WHERE id = $1`, first.ID).
 			Scan(&verdict, &vector, &start, &windows, &seconds))
 		require.Equal(t, "breaks", verdict)
 		require.Equal(t, "[1,0,0.33333334]", vector)

@@ -72,7 +72,8 @@ func (p patience) retry(ctx context.Context, log *slog.Logger, try func(context.
 
 // worthAnother says whether the same write may succeed in a moment, without anybody doing anything.
 func worthAnother(failure *stream.Failure) bool {
-	return !failure.Permanent && !slices.Contains([]stream.Code{CodeNotAuthorized, CodeBadConfig, CodeTLS, CodeLogin, CodeDatabase}, failure.Code)
+	mended := []stream.Code{CodeNotAuthorized, CodeBadConfig, CodeTLS, CodeLogin, CodeDatabase} // by somebody
+	return !failure.Permanent && !slices.Contains(mended, failure.Code)
 }
 
 // interrupted is the failure of a write whose context ended. A try that ctx cut short says nothing about the broker; the one

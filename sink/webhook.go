@@ -102,8 +102,8 @@ func (v *validation) webhook(c *WebhookConfig) {
 
 // webhookSink posts results to a URL, as https://www.standardwebhooks.com describes.
 //
-// Invariant 1: a write is over once the receiver has answered every request with 2xx. Invariant 2: requests are made one after the other, and
-// a request that is made again has the same webhook-id, so that the receiver knows a repeated result.
+// Invariant 1: a write is over once the receiver has answered every request with 2xx. Invariant 2: requests are made one after the
+// other, and a request that is made again has the same webhook-id, so that the receiver knows a repeated result.
 //
 // A receiver that cannot be reached or says that it cannot now (5xx, 408, 425, 429) is asked again; one that refuses for good (any other
 // answer) makes a permanent failure of the results, which become a dead letter. Redirections are not followed: what is signed for one
@@ -256,10 +256,11 @@ func (s *webhookSink) post(ctx context.Context, id string, body []byte) (*stream
 	said, _ := io.ReadAll(io.LimitReader(answer.Body, answerShown))
 	// What is left is read, within reason, so that the connection can be used again.
 	_, _ = io.CopyN(io.Discard, answer.Body, 64<<10)
+	later := []int{http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests}
 	switch {
 	case answer.StatusCode/100 == 2:
 		return nil, 0
-	case answer.StatusCode/100 == 5, slices.Contains([]int{http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests}, answer.StatusCode):
+	case answer.StatusCode/100 == 5, slices.Contains(later, answer.StatusCode):
 		return failTransient(CodeUnreachable, "the receiver answers %s: %s", answer.Status, oneLine(said)), retryAfter(answer.Header, s.now())
 	case answer.StatusCode == http.StatusRequestEntityTooLarge:
 		return fail(CodeTooLarge, "the receiver refuses %d bytes: %s: %s", len(body), answer.Status, oneLine(said)), 0

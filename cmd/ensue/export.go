@@ -20,8 +20,8 @@ func (a *app) exportCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "export FILE...",
 		Short: "write stored results in another format: Parquet, MCAP, JSON lines",
-		Long: "Export reads results (JSON lines or Parquet; a folder stands for those in it) and writes them to one file of each format that is\n" +
-			"asked for. Files appear whole or not at all. docs/sinks.md has the columns of the table and the channels of the recording.",
+		Long: "Export reads results (JSON lines or Parquet; a folder stands for those in it) and writes them to one file of each format that\n" +
+			"is asked for. Files appear whole or not at all. docs/sinks.md has the columns of the table and the channels of the recording.",
 		Example: "  ensue export results.jsonl --parquet results.parquet\n" +
 			"  ensue export /var/lib/ensue/results --mcap results.mcap --once",
 		Args: cobra.MinimumNArgs(1),

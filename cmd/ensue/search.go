@@ -32,10 +32,10 @@ func (a *app) searchCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "search FILE... --like STREAM@TIME",
 		Short: "find the moments in stored results that look most like one of them",
-		Long: "Search compares the embeddings of what comes next, as results carry them, by the cosine of their angle. It reads files of results\n" +
-			"(JSON lines, Parquet; a folder stands for those in it) a result at a time, or asks a database that sink.postgres has written to,\n" +
-			"whose address is in the environment variable " + postgresVariable + ". TIME counts from the beginning of what is stored of the stream\n" +
-			"(12.5s, 1m30s), or is a moment (2026-11-23T17:55:02Z).",
+		Long: "Search compares the embeddings of what comes next, as results carry them, by the cosine of their angle. It reads files of\n" +
+			"results (JSON lines, Parquet; a folder stands for those in it) a result at a time, or asks a database that sink.postgres has written to,\n" +
+			"whose address is in the environment variable " + postgresVariable + ". TIME counts from the beginning of what is stored\n" +
+			"of the stream (12.5s, 1m30s), or is a moment (2026-11-23T17:55:02Z).",
 		Example: "  ensue search results.jsonl --like lobby@12.5s\n" +
 			"  ensue search /var/lib/ensue/results --like lobby@2026-11-23T17:55:02Z --k 5 --apart 30s\n" +
 			"  " + postgresVariable + "=postgres://localhost/video ensue search --postgres --like lobby@1m30s --horizon 2s",
@@ -44,7 +44,8 @@ func (a *app) searchCommand() *cobra.Command {
 	f := command.Flags()
 	f.StringVar(&flags.like, "like", "", "the moment to compare with: STREAM@TIME")
 	f.IntVar(&flags.options.K, "k", 10, "how many moments to find")
-	f.DurationVar(&flags.options.Horizon, "horizon", 0, "compare what is expected this far ahead; default: the nearest horizon the results have")
+	f.DurationVar(&flags.options.Horizon, "horizon", 0,
+		"compare what is expected this far ahead; default: the nearest horizon the results have")
 	f.DurationVar(&flags.options.Apart, "apart", 0, "leave out what is nearer than this in the same stream")
 	f.BoolVar(&flags.postgres, "postgres", false, "search the database whose address is in "+postgresVariable)
 	f.StringVar(&flags.table, "table", sink.DefaultPostgresTable, "the table of sink.postgres")
@@ -107,7 +108,8 @@ func searchError(err error) error {
 		return inputError("search.unknown_stream", err, hint)
 	}
 	if _, ok := errors.AsType[*search.Outside](err); ok {
-		return inputError("search.outside", err, "first segments and gaps have no embedding; a time with an s counts from the beginning of what is stored")
+		return inputError("search.outside", err,
+			"first segments and gaps have no embedding; a time with an s counts from the beginning of what is stored")
 	}
 	if _, ok := errors.AsType[*search.NoEmbedding](err); ok {
 		return inputError("search.no_embedding", err,

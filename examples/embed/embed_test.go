@@ -53,8 +53,8 @@ func TestWhatContinuesHasALowerEnergyThanWhatDoesNot(t *testing.T) {
 		if _, err := exec.LookPath("ffmpeg"); err != nil {
 			t.Skipf("needs the ffmpeg command: %v", err)
 		}
-		out, err := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-ss", from, "-t", "3", "-i", sample(name), "-an", "-c:v", "libx264",
-			"-preset", "ultrafast", path).CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-ss", from, "-t", "3", "-i", sample(name), "-an",
+			"-c:v", "libx264", "-preset", "ultrafast", path).CombinedOutput()
 		require.NoError(t, err, string(out))
 		return path
 	}

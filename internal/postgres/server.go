@@ -195,7 +195,8 @@ func programs(tb testing.TB) string {
 			return bin
 		}
 	}
-	tb.Skipf("needs PostgreSQL with pgvector: run scripts/setup.sh postgres, or set ENSUE_POSTGRES to the folder of its programs (looked in %s)",
+	tb.Skipf("needs PostgreSQL with pgvector: run scripts/setup.sh postgres, or set ENSUE_POSTGRES to the folder of its programs "+
+		"(looked in %s)",
 		strings.Join(looked, ", "))
 	return ""
 }
