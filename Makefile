@@ -31,7 +31,7 @@ RESULTS_VIDEO ?= ../shared/video
 MODELS ?=
 SEEDS ?=
 
-.PHONY: help setup build demo live pictures test test-unit test-pure test-race test-mats test-kafka lint format generate bench bench-decode bench-pipeline bench-pytorch bench-streams bench-large chaos test-chaos soak fuzz results train-default clean
+.PHONY: help setup build demo live pictures test test-unit test-pure test-race test-mats test-kafka lint format generate bench bench-decode bench-pipeline bench-pytorch bench-streams bench-large chaos test-chaos soak fuzz results train-default docs clean
 
 help: ## List every target.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -124,6 +124,12 @@ train-default: build ## Make weights/default, the model that comes with the prog
 
 fuzz: setup ## Run every fuzz target for FUZZ_TIME (10s) each.
 	scripts/fuzz.sh $(FUZZ_TIME)
+
+docs: build ## Man pages into out/man/man1, and the pictures of docs/concepts.md again (needs graphviz).
+	bin/ensue man out/man/man1
+	bin/ensue explain live --format dot | dot -Tsvg >docs/pictures/live.svg
+	bin/ensue replay examples/video/yard.mp4 --plot docs/pictures/yard.svg --quiet
+	bin/ensue replay examples/video/garden.mp4 --plot docs/pictures/garden.svg --quiet
 
 clean: ## Remove what was built; .cache (tools, Apache Kafka) stays.
 	rm -rf bin out coverage.out

@@ -3,6 +3,7 @@ package ensue_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -104,7 +105,8 @@ func TestEveryPackageIsExplainedAndWatched(t *testing.T) {
 	}
 }
 
-// TestCommandsAndLinksInTheDocumentsExist: every `make target` that a document mentions is a target, every relative link a file.
+// TestCommandsAndLinksInTheDocumentsExist: every `make target` that a document mentions is a target, every relative link a file, and
+// every anchor a heading.
 func TestCommandsAndLinksInTheDocumentsExist(t *testing.T) {
 	targets := map[string]bool{}
 	for _, match := range regexp.MustCompile(`(?m)^([a-z-]+):.*## .+$`).FindAllStringSubmatch(read(t, "Makefile"), -1) {
@@ -114,10 +116,10 @@ func TestCommandsAndLinksInTheDocumentsExist(t *testing.T) {
 	require.Contains(t, targets, "test")
 
 	command := regexp.MustCompile("(?m)(?:`|^)make ([a-z-]+)")
-	link := regexp.MustCompile(`\]\(([^)#:\s]+)(?:#[^)]*)?\)`)
+	link := regexp.MustCompile(`\]\(([^)#:\s]*)(?:#([^)\s]*))?\)`)
 	documents := 0
 	for _, path := range files(t) {
-		if filepath.Ext(path) != ".md" {
+		if filepath.Ext(path) != ".md" && path != "llms.txt" {
 			continue
 		}
 		documents++
@@ -125,12 +127,60 @@ func TestCommandsAndLinksInTheDocumentsExist(t *testing.T) {
 		for _, match := range command.FindAllStringSubmatch(text, -1) {
 			require.Truef(t, targets[match[1]], "%s: there is no `make %s`", path, match[1])
 		}
-		for _, match := range link.FindAllStringSubmatch(text, -1) {
-			_, err := os.Stat(filepath.Join(filepath.Dir(path), filepath.FromSlash(match[1])))
+		for _, match := range link.FindAllStringSubmatch(withoutCode(text), -1) {
+			target := path
+			if match[1] != "" {
+				target = filepath.Join(filepath.Dir(path), filepath.FromSlash(match[1]))
+			}
+			info, err := os.Stat(target)
 			require.NoErrorf(t, err, "%s links to %s", path, match[1])
+			if match[2] != "" && !info.IsDir() && filepath.Ext(target) == ".md" {
+				require.Containsf(t, anchors(read(t, target)), match[2], "%s links to a heading of %s", path, target)
+			}
 		}
 	}
 	require.Positive(t, documents)
+}
+
+var (
+	fenced    = regexp.MustCompile("(?ms)^ *```.*?^ *```\\s*?$")
+	quoted    = regexp.MustCompile("`[^`\n]*`")
+	heading   = regexp.MustCompile(`(?m)^#{1,6} +(.+?) *#*$`)
+	linked    = regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`)
+	notAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]+`)
+)
+
+// withoutCode is a document without what is in fences and between backquotes: what looks like a link there is none.
+func withoutCode(text string) string { return quoted.ReplaceAllString(fenced.ReplaceAllString(text, ""), "") }
+
+// anchors are what headings of a document may be linked by, made as GitHub makes them.
+func anchors(text string) []string {
+	var all []string
+	times := map[string]int{}
+	for _, match := range heading.FindAllStringSubmatch(fenced.ReplaceAllString(text, ""), -1) {
+		name := linked.ReplaceAllString(match[1], "$1")
+		name = strings.ReplaceAll(notAnchor.ReplaceAllString(strings.ToLower(name), ""), " ", "-")
+		if n := times[name]; n > 0 {
+			all = append(all, fmt.Sprintf("%s-%d", name, n))
+		} else {
+			all = append(all, name)
+		}
+		times[name]++
+	}
+	return all
+}
+
+// TestTheIndexNamesEveryDocument: whoever begins at docs/README.md finds all of it, and llms.txt knows the same pages.
+func TestTheIndexNamesEveryDocument(t *testing.T) {
+	index, machines := read(t, "docs/README.md"), read(t, "llms.txt")
+	pages, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	for _, page := range pages {
+		if name := filepath.Base(page); name != "README.md" {
+			require.Contains(t, index, "]("+name+")")
+			require.Contains(t, machines, "](docs/"+name+")")
+		}
+	}
 }
 
 // compose is the part of docker-compose.yml that the tests look at.

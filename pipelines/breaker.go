@@ -60,6 +60,17 @@ func (b *breaker) note(it *item) {
 	b.next = (b.next + 1) % len(b.last)
 }
 
+// configure has it trip otherwise; what it knows of the last segments it forgets where it looks at another number of them.
+func (b *breaker) configure(config BreakerConfig) {
+	if b == nil || b.config == config {
+		return
+	}
+	if b.config.Of != config.Of {
+		*b = *newBreaker(config)
+	}
+	b.config = config
+}
+
 // tripped is the error to stop with; nil while there are not too many.
 func (b *breaker) tripped() error {
 	if b == nil || b.config.Failed <= 0 || b.failed < b.config.Failed {

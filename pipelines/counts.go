@@ -12,6 +12,8 @@ import (
 type Counts struct {
 	// Received segments were taken in, Dropped ones given up because a queue was full.
 	Received, Dropped atomic.Int64
+	// Reloads were taken over, ReloadsRefused not: what changed needs a restart, or the new file is broken.
+	Reloads, ReloadsRefused atomic.Int64
 	// Lost segments went to another process before their results were written.
 	Lost atomic.Int64
 	// Bytes of payloads were taken in with their records.

@@ -13,8 +13,11 @@ import (
 // Definition is a whole pipeline as a person writes it in YAML. The tag `def` of every field, here and in the configurations
 // of the stages, is its key; the field spec (spec.go) says everything else about it.
 type Definition struct {
-	Version   int              `def:"version"`
-	Name      string           `def:"name"`
+	Version int    `def:"version"`
+	Name    string `def:"name"`
+	// Log is from which level on it logs, Reload whether its file is watched; see LogLevel and Engine.Reload.
+	Log       string           `def:"log"`
+	Reload    bool             `def:"reload"`
 	Ingest    ingest.Config    `def:"ingest"`
 	Decode    decode.Config    `def:"decode"`
 	Encoder   encoder.Config   `def:"encoder"`

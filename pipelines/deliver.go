@@ -31,6 +31,11 @@ type deliver struct {
 	within *exchange
 	// meter is told what is written; nil: nobody is.
 	meter *meter
+	// swaps are sinks to change to, swap does it; its error ends the pipeline.
+	swaps <-chan swap
+	swap  func(swap) error
+	// settled is when the breaker trips, as of now; nil: as it was made.
+	settled func() BreakerConfig
 }
 
 // run writes what comes in, in its order, until in is closed. An error of a sink ends the pipeline: what is not acknowledged
@@ -39,22 +44,43 @@ func (d *deliver) run(ctx context.Context, in <-chan *item) error {
 	if d.within != nil {
 		return d.exchange(ctx, in)
 	}
-	for first := range in {
-		batch := d.held(ctx, collect(first, in))
-		begin := time.Now()
-		if err := d.write(ctx, batch); err != nil {
-			return err
-		}
-		d.gauge.pass(len(batch), begin)
-		traceSink(batch, begin)
-		for _, it := range batch {
-			d.acknowledge(it) //nolint:contextcheck // what is written is acknowledged even where the pipeline stops
-		}
-		if err := d.breaker.tripped(); err != nil {
-			return err
+	for {
+		select {
+		case first, ok := <-in:
+			if !ok {
+				return nil
+			}
+			if err := d.batch(ctx, d.held(ctx, collect(first, in))); err != nil {
+				return err
+			}
+		case asked := <-d.swaps:
+			if err := d.swap(asked); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
+}
+
+// batch writes and acknowledges.
+func (d *deliver) batch(ctx context.Context, batch []*item) error {
+	begin := time.Now()
+	if err := d.write(ctx, batch); err != nil {
+		return err
+	}
+	d.gauge.pass(len(batch), begin)
+	traceSink(batch, begin)
+	for _, it := range batch {
+		d.acknowledge(it) //nolint:contextcheck // what is written is acknowledged even where the pipeline stops
+	}
+	return d.trip()
+}
+
+// trip is the breaker's error, by its settings of now; nil while it does not trip.
+func (d *deliver) trip() error {
+	if d.settled != nil {
+		d.breaker.configure(d.settled())
+	}
+	return d.breaker.tripped()
 }
 
 // traceSink tells the traces of a batch how long its writing took.

@@ -52,6 +52,8 @@ type Engine struct {
 	// intake lets segments in, keeper saves what is known of streams; nil where the source has no offsets.
 	intake *intake
 	keeper *keeper
+	// reloading is what may change while the engine runs.
+	reloading reloading
 }
 
 // poolRetain is how many bytes of frames are kept for the next clips.
@@ -89,6 +91,9 @@ func New(def *Definition, options ...Option) (*Engine, error) {
 	size, _ := frame(e.nets.encoder.Info())
 	e.intake = newIntake(e.def, size, e.counts)
 	e.meter = e.newMeter()
+	e.reloading.now.Store(&settings{def: def, scorer: e.scorer})
+	e.reloading.swaps, e.reloading.ended = make(chan swap), make(chan struct{})
+	e.reloading.brought = e.results != nil || e.dead != nil
 	if err := errors.Join(e.buildTracer(), e.buildPage(), e.buildEnds()); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
@@ -238,6 +243,7 @@ var ErrDrain = errors.New("segments were still under way when the drain ran out 
 // otherwise. Every goroutine has ended when it returns.
 func (e *Engine) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, e.close()) }() //nolint:contextcheck // what is left to send is sent though ctx is done
+	defer close(e.reloading.ended)
 	if err := e.keeper.prepare(ctx); err != nil {
 		return err
 	}
@@ -300,14 +306,21 @@ func (e *Engine) runStages(soft context.Context, in *intake, decoders []step) er
 	stage(stageDecode, len(decoders), func() step { return <-next }, whole, decoded)
 	stage(stageEncode, runtime.GOMAXPROCS(0), newEncodeStage(e.nets.encoder).newStep, decoded, encoded)
 	predicting := newPredictStage(e.scorer, e.observers)
-	predicting.retry, predicting.keeps, predicting.log = e.def.Retry, e.keeper != nil, e.log
+	predicting.retry, predicting.keeps, predicting.log = e.retries, e.keeper != nil, e.log
+	predicting.current = func() *predictor.Scorer { return e.reloading.now.Load().scorer }
 	predicting.keepsMemory = e.def.keepsMemory()
 	stage(stagePredict, runtime.GOMAXPROCS(0), predicting.newStep, encoded, scored)
 	delivered := e.gauges.add(stageSink, 1, size, func() int { return len(scored) })
 	group.Go(func() error {
 		out := &deliver{
 			results: e.results, dead: e.dead, intake: in, counts: e.counts, onDone: e.onDone, observers: e.observers, gauge: delivered,
-			keeper: e.keeper, breaker: newBreaker(e.def.Breaker), meter: e.meter,
+			keeper: e.keeper, breaker: newBreaker(e.def.Breaker), meter: e.meter, swaps: e.reloading.swaps,
+			settled: func() BreakerConfig { return e.reloading.now.Load().def.Breaker },
+		}
+		out.swap = func(asked swap) error {
+			told, fatal := e.swapSinks(out, asked)
+			asked.done <- told
+			return fatal
 		}
 		out.breaker.told = &e.counts.Failing
 		if e.session != nil {
@@ -344,7 +357,8 @@ func (e *Engine) decoders(size decode.Size, fit decode.Fit) ([]step, error) {
 	workers := e.def.Decode.Parallel()
 	stage := &decodeStage{
 		config: e.def.Decode, size: size, fit: fit, pool: e.pool,
-		timelines: newStates(func() *clock { return &clock{Timeline: &decode.Timeline{}} }), retry: e.def.Retry,
+		timelines: newStates(func() *clock { return &clock{Timeline: &decode.Timeline{}} }), retry: e.retries,
+		limits: func() *decode.Limits { return &e.reloading.now.Load().def.Decode.Limits },
 		burden: e.intake.gate.burden,
 	}
 	steps := make([]step, 0, workers)

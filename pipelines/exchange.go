@@ -77,7 +77,7 @@ func (d *deliver) exchange(ctx context.Context, in <-chan *item) error {
 			return err
 		}
 		d.gauge.pass(len(batch), begin)
-		if err := d.breaker.tripped(); err != nil {
+		if err := d.trip(); err != nil {
 			return err
 		}
 	}

@@ -19,6 +19,9 @@ type Explanation struct {
 	Memory MemoryExplanation  `json:"memory"`
 	// Delivery is the guarantee for results, and why it holds.
 	Delivery DeliveryExplanation `json:"delivery"`
+	// Results are the places that results go to, DeadLetters the one of what cannot be processed; empty: the pipeline stops there.
+	Results     []string `json:"results"`
+	DeadLetters string   `json:"dead_letters,omitempty"`
 	// Values are all keys with their values, written or not. Secrets are left out.
 	Values []ValueExplanation `json:"values"`
 }
@@ -92,7 +95,12 @@ func explain(def *Definition, processors int) Explanation {
 	for i := range values {
 		values[i].Value = redact.Replace(values[i].Value)
 	}
+	results, dead := resultEnds(def), deadEnd(def)
+	for i := range results {
+		results[i] = redact.Replace(results[i])
+	}
 	return Explanation{
+		Results: results, DeadLetters: redact.Replace(dead),
 		Name: redact.Replace(def.Name), Stages: stages, Queues: explainQueues(def, decoders, processors),
 		Memory: explainMemory(def, decoders, processors), Delivery: explainDelivery(def), Values: values,
 	}
@@ -147,7 +155,19 @@ func explainEncoder(def *Definition) string {
 }
 
 func explainSink(def *Definition) string {
-	var to []string
+	to, dead := resultEnds(def), deadEnd(def)
+	if len(to) == 0 {
+		to = append(to, "nowhere in the definition")
+	}
+	if dead == "" {
+		return "writes results to " + strings.Join(to, " and ") + "; dead letters go nowhere: the pipeline stops at the first one"
+	}
+	return "writes results to " + strings.Join(to, " and ") + "; dead letters go to " + dead
+}
+
+// resultEnds are the places that results go to.
+func resultEnds(def *Definition) []string {
+	to := []string{}
 	if out := def.Sink.Kafka; out != nil {
 		at := brokers(orElse(out.Brokers, def.Brokers()))
 		to = append(to, fmt.Sprintf("topic %q at %s (%s, %s)", out.Topic, at, out.Encoding, out.Delivery))
@@ -155,18 +175,18 @@ func explainSink(def *Definition) string {
 	if out := def.Sink.JSONL; out != nil {
 		to = append(to, "file "+scrub(out.Path))
 	}
-	to = append(to, explainFurtherSinks(def)...)
-	if len(to) == 0 {
-		to = append(to, "nowhere in the definition")
-	}
-	dead := "nowhere: the pipeline stops at the first one"
+	return append(to, explainFurtherSinks(def)...)
+}
+
+// deadEnd is the place that dead letters go to; empty where there is none.
+func deadEnd(def *Definition) string {
 	switch letters := def.Sink.DeadLetter; {
 	case letters.Kafka != nil:
-		dead = fmt.Sprintf("to topic %q at %s", letters.Kafka.Topic, brokers(orElse(letters.Kafka.Brokers, def.Brokers())))
+		return fmt.Sprintf("topic %q at %s", letters.Kafka.Topic, brokers(orElse(letters.Kafka.Brokers, def.Brokers())))
 	case letters.JSONL != nil:
-		dead = "to file " + scrub(letters.JSONL.Path)
+		return "file " + scrub(letters.JSONL.Path)
 	}
-	return "writes results to " + strings.Join(to, " and ") + "; dead letters go " + dead
+	return ""
 }
 
 // explainFurtherSinks are the sinks that lead out of Kafka; an address of a database is told without what may be secret in it.

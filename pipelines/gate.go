@@ -66,12 +66,13 @@ func (g *gate) Enter(ctx context.Context, segment *stream.Segment) error {
 }
 
 func (g *gate) enter(ctx context.Context, segment *stream.Segment) error {
+	g.mu.Lock()
 	charge := g.charge(segment)
 	if charge == 0 {
+		g.mu.Unlock()
 		return nil
 	}
 	w := &waiter{segment: segment, charge: charge, in: make(chan struct{})}
-	g.mu.Lock()
 	place := g.waiting.PushBack(w)
 	g.admit()
 	g.mu.Unlock()
@@ -136,6 +137,13 @@ func (g *gate) burden(more int64) {
 	if more < 0 {
 		g.admit()
 	}
+}
+
+// setLimits changes what segments are estimated by.
+func (g *gate) setLimits(limits decode.Limits) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.limits = limits
 }
 
 // memory is how many bytes are under way, and how many were at most.

@@ -72,8 +72,8 @@ type step struct {
 	// spent is where the time is booked.
 	spent func(*stream.Latency) *float64
 	free  func()
-	// retry says what is tried again; zero is nothing. A step that is tried again finds everything as it was.
-	retry Retry
+	// retry says what is tried again; nil is nothing. A step that is tried again finds everything as it was.
+	retry func() Retry
 	// watch books segments that had something to work on.
 	watch watch
 	// gaveUp is told an item that failed for good; nil: nobody has to know.
@@ -110,7 +110,10 @@ func (s step) work(ctx context.Context, it *item) (done bool) {
 // failed is true when the failure counts, false when the step is to be tried again.
 func (s step) failed(ctx context.Context, it *item, failure *stream.Failure) bool {
 	it.tries++
-	if it.pause = s.retry.after(failure, it.tries); it.pause > 0 && ctx.Err() == nil {
+	if s.retry != nil {
+		it.pause = s.retry().after(failure, it.tries)
+	}
+	if it.pause > 0 && ctx.Err() == nil {
 		return false
 	}
 	failure.Attempts = max(failure.Attempts, it.tries)

@@ -79,6 +79,8 @@ type parser struct {
 	// broken are the paths whose value could not be read: rules that depend on them are left out.
 	broken map[string]bool
 	full   bool
+	// noun is what is read, in findings.
+	noun string
 }
 
 func newParser(name string, env func(string) (string, bool)) *parser {
@@ -87,7 +89,7 @@ func newParser(name string, env func(string) (string, bool)) *parser {
 	}
 	return &parser{
 		file: name, root: definitionTree(), subst: substituter{env: env, file: readSecretFile},
-		origins: map[string]origin{}, broken: map[string]bool{},
+		origins: map[string]origin{}, broken: map[string]bool{}, noun: "definition",
 	}
 }
 

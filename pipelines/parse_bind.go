@@ -124,7 +124,14 @@ func (p *parser) list(b *branch, path string, at place, node *yaml.Node, value r
 		return
 	}
 	for i, item := range target.Content {
-		itemPath := fmt.Sprintf("%s[%d]", path, i)
+		itemPath := indexed(path, i)
+		if b.objects() {
+			p.origins[itemPath] = origin{line: item.Line, column: item.Column}
+			element := reflect.New(value.Type().Elem()).Elem()
+			p.object(b, itemPath, item, element)
+			value.Set(reflect.Append(value, element))
+			continue
+		}
 		read, from, ok := p.scalar(b.Field, b.Item, itemPath, item)
 		p.origins[itemPath] = from
 		o.from, o.secret = append(o.from, from.from...), o.secret || from.secret
@@ -222,7 +229,7 @@ func setDefault(field Field, value reflect.Value) {
 
 // unknown tells a key that the spec does not have here, and which was probably meant.
 func (m *mapping) unknown(key string, at place) {
-	where := "the definition"
+	where := "the " + m.noun
 	if m.path != "" {
 		where = m.path
 	}
@@ -265,21 +272,27 @@ func (p *parser) elsewhere(key string) string {
 func (p *parser) wrongShape(b *branch, path string, node *yaml.Node, at place) {
 	shapes := map[yaml.Kind]string{yaml.MappingNode: "a set of keys", yaml.SequenceNode: "a list", yaml.ScalarNode: "a single value"}
 	pr := problem{code: codeWrongType, path: path, place: at}
-	want := map[Kind]string{KindObject: "a set of keys", KindList: "a list"}[b.Kind]
+	kind := b.Kind
+	if b.objects() && strings.HasSuffix(path, "]") {
+		kind = KindObject // one of its items
+	}
+	want := map[Kind]string{KindObject: "a set of keys", KindList: "a list"}[kind]
 	if want == "" {
 		want = "a single value"
 	}
 	subject := "is "
 	if path == "" {
-		subject = "the definition is "
+		subject = "the " + p.noun + " is "
 	}
 	pr.message = subject + shapes[node.Kind] + " where " + want + " is expected"
 	switch {
-	case b.Kind == KindObject && path == "":
-		pr.hint = "begin with version: 1 and name: …"
-	case b.Kind == KindObject:
+	case kind == KindObject && path == "":
+		pr.hint = p.begin()
+	case kind == KindObject:
 		pr.hint = "write keys below it, indented: " + childKeys(b)
-	case b.Kind == KindList && node.Kind == yaml.ScalarNode:
+	case b.objects():
+		pr.hint = "write its items below it, each with a dash before its first key: " + childKeys(b)
+	case kind == KindList && !b.objects() && node.Kind == yaml.ScalarNode:
 		pr.value = show(node.Value, b.Secret)
 		pr.hint = "put it into brackets"
 		if scrub(node.Value) == node.Value && !b.Secret {
@@ -314,6 +327,9 @@ func isNull(node *yaml.Node) bool {
 	node = resolve(node)
 	return node.Kind == yaml.ScalarNode && node.Tag == "!!null"
 }
+
+// indexed is the path of an item of a list.
+func indexed(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
 
 func join(path, key string) string {
 	if path == "" {

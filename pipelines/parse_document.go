@@ -16,8 +16,8 @@ import (
 func (p *parser) document(data []byte) *yaml.Node {
 	if len(data) > maxDefinition {
 		p.report(problem{code: codeTooLarge, place: place{1, 1}, complaint: complaint{
-			message: "the definition is larger than " + formatBytes(maxDefinition),
-			hint:    "definitions are a few kilobytes; is this the right file?",
+			message: "the " + p.noun + " is larger than " + formatBytes(maxDefinition),
+			hint:    p.noun + "s are a few kilobytes; is this the right file?",
 		}})
 		return nil
 	}
@@ -32,14 +32,14 @@ func (p *parser) document(data []byte) *yaml.Node {
 	err := decoder.Decode(&first)
 	if errors.Is(err, io.EOF) || err == nil && (len(first.Content) == 0 || isEmptyDocument(first.Content[0])) {
 		p.report(problem{code: codeEmpty, place: place{1, 1}, complaint: complaint{
-			message: "there is nothing in the definition", hint: "begin with version: 1 and name: …",
+			message: "there is nothing in the " + p.noun, hint: p.begin(),
 		}})
 		return nil
 	}
 	if err == nil {
 		if err = decoder.Decode(&second); err == nil {
 			p.report(problem{code: codeDocuments, place: place{second.Line, second.Column}, complaint: complaint{
-				message: "a second YAML document begins here", hint: "a definition is one document: put the other into a file of its own",
+				message: "a second YAML document begins here", hint: "a " + p.noun + " is one document: put the other into a file of its own",
 			}})
 		}
 		if errors.Is(err, io.EOF) {
@@ -51,6 +51,18 @@ func (p *parser) document(data []byte) *yaml.Node {
 		return nil
 	}
 	return first.Content[0]
+}
+
+// begin is how what is read begins.
+func (p *parser) begin() string {
+	second := ""
+	for _, child := range p.root.children {
+		if child.Required && child.Key() != "version" {
+			second = " and " + child.Key() + ": …"
+			break
+		}
+	}
+	return "begin with version: 1" + second
 }
 
 func isEmptyDocument(node *yaml.Node) bool {

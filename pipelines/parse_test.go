@@ -40,6 +40,7 @@ func TestParseFillsInTheDefaults(t *testing.T) {
 	want := &Definition{
 		Version: 1,
 		Name:    "lobby",
+		Log:     "warn",
 		Ingest: ingest.Config{
 			Kafka: &ingest.KafkaConfig{
 				Brokers: []string{"localhost:9092"}, Topic: "video.segments", Group: "ensue-lobby", StartAt: "oldest",

@@ -61,6 +61,9 @@ Inside ` + "`[ ]` and `{ }`" + ` YAML wants quotes around these. What comes in i
 A variable whose name contains PASS, SECRET, TOKEN, CREDENTIAL, PRIVATE or API_KEY is a secret too.
 In lists marked *commas*, one item may hold several values with commas between them, so ` + "`KAFKA=kafka-1:9092,kafka-2:9092`" + ` works.
 
+A key marked **Reloads** is taken over while the pipeline runs ([how](tuning.md#without-a-restart)); the others need a restart, and a reload that
+changes one is refused with the reason.
+
 Anchors and aliases work for values; merge keys (` + "`<<`" + `) do not. A definition has at most 256 KiB.
 
 `
@@ -148,6 +151,9 @@ func docCell(field Field) string {
 	}
 	if field.Secret {
 		text += " A secret: never printed."
+	}
+	if field.Reload {
+		text += " **Reloads.**"
 	}
 	return strings.ReplaceAll(text, "|", `\|`)
 }

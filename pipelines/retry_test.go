@@ -15,7 +15,7 @@ import (
 // trying makes a step that is tried again as retry says.
 func trying(retry Retry, do func(context.Context, *item) error) func() step {
 	made := stepOf(do)()
-	made.retry = retry
+	made.retry = func() Retry { return retry }
 	return func() step { return made }
 }
 

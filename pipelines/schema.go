@@ -6,8 +6,11 @@ import (
 	"strings"
 )
 
-// schemaID is where editors find the schema.
-const schemaID = "https://raw.githubusercontent.com/ensue-video/ensue/main/pipelines/schema.json"
+// Where editors find the schemas.
+const (
+	schemaID             = "https://raw.githubusercontent.com/ensue-video/ensue/main/pipelines/schema.json"
+	expectationsSchemaID = "https://raw.githubusercontent.com/ensue-video/ensue/main/pipelines/test.schema.json"
+)
 
 // reference is a pattern of every text with a `${…}` in it: what comes out of that only the program knows.
 const reference = `\$\{[^}]+\}`
@@ -15,11 +18,21 @@ const reference = `\$\{[^}]+\}`
 // Schema is the JSON Schema (draft 2020-12) of a definition, for editors; pipelines/schema.json is the same bytes.
 // It knows keys, types, options and bounds of numbers; lint knows more.
 func Schema() []byte {
-	schema := objectSchema(definitionTree())
+	return writeSchema(definitionTree(), schemaID, "A pipeline of ensue", "Where video comes from, how it is scored and where the results go.")
+}
+
+// ExpectationsSchema is the JSON Schema of a test; pipelines/test.schema.json is the same bytes.
+func ExpectationsSchema() []byte {
+	return writeSchema(expectationsTree(), expectationsSchemaID, "A test of a pipeline of ensue",
+		"Which clips a definition is tried on, and what must come out.")
+}
+
+func writeSchema(root *branch, id, title, description string) []byte {
+	schema := objectSchema(root)
 	schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	schema["$id"] = schemaID
-	schema["title"] = "A pipeline of ensue"
-	schema["description"] = "Where video comes from, how it is scored and where the results go."
+	schema["$id"] = id
+	schema["title"] = title
+	schema["description"] = description
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
@@ -72,8 +85,11 @@ func propertySchema(b *branch) map[string]any {
 	case KindObject:
 		schema = objectSchema(b)
 	case KindList:
-		schema = map[string]any{
-			"type": "array", "items": scalarSchema(b.Field, b.Item), "minItems": 1, "maxItems": maxItems,
+		schema = map[string]any{"type": "array", "minItems": 1, "maxItems": maxItems}
+		if b.objects() {
+			schema["items"] = objectSchema(b)
+		} else {
+			schema["items"] = scalarSchema(b.Field, b.Item)
 		}
 	default:
 		schema = scalarSchema(b.Field, b.Kind)
@@ -142,6 +158,9 @@ func hover(field Field) string {
 	}
 	if field.Why != "" {
 		parts = append(parts, "Why this default: "+field.Why+".")
+	}
+	if field.Reload && field.leaf() {
+		parts = append(parts, "Changes without a restart.")
 	}
 	if field.Notes != "" {
 		parts = append(parts, field.Notes)

@@ -67,6 +67,9 @@ type Field struct {
 	Choice Choice `json:"choice,omitempty"`
 	// Secret values never appear in any output.
 	Secret bool `json:"secret,omitempty"`
+	// Reload says that a running pipeline takes a changed value over; Fixed is why it does not.
+	Reload bool   `json:"reload,omitempty"`
+	Fixed  string `json:"fixed,omitempty"`
 	// Commas says that one item of the list may hold several values with commas between them, as variables like to.
 	Commas  bool     `json:"commas,omitempty"`
 	Options []string `json:"options,omitempty"`
@@ -92,7 +95,10 @@ type Field struct {
 func (f Field) Key() string { return keyOf(f.Path) }
 
 // leaf says that the field has a value of its own.
-func (f Field) leaf() bool { return f.Kind != KindObject }
+func (f Field) leaf() bool { return f.Kind != KindObject && !f.objects() }
+
+// objects says that the field is a list of objects.
+func (f Field) objects() bool { return f.Kind == KindList && f.Item == KindObject }
 
 // scalar is the kind of the field's value, of an item where it is a list.
 func (f Field) scalar() Kind {
@@ -190,6 +196,9 @@ func bind(fields []Field, typ reflect.Type) (*branch, error) {
 			return nil, err
 		}
 		parent.children = append(parent.children, node)
+		if field.objects() {
+			nodeType = nodeType.Elem()
+		}
 		types[node] = nodeType
 	}
 	return root, unbound(root, types)

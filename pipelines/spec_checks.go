@@ -25,12 +25,23 @@ func checkName(text string) *complaint {
 		message: "is no name for a pipeline",
 		hint:    "use up to 63 lower-case letters, digits, dots, dashes and underscores, a letter or digit at both ends",
 	}
-	better := strings.Trim(notInName.ReplaceAllString(strings.ToLower(text), "-"), "._-")
-	if nameForm.MatchString(better) {
+	if better := toName(text); nameForm.MatchString(better) {
 		c.suggestion = better
 		c.hint += ": " + better
 	}
 	return c
+}
+
+func toName(text string) string {
+	return strings.Trim(notInName.ReplaceAllString(strings.ToLower(text), "-"), "._-")
+}
+
+// NameFrom is a name for a pipeline that comes near to the text; lobby where nothing does.
+func NameFrom(text string) string {
+	if name := toName(text); nameForm.MatchString(name) {
+		return name
+	}
+	return "lobby"
 }
 
 // checkTopic is Kafka's own rule for topic names.

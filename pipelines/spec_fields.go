@@ -9,8 +9,8 @@ import (
 
 // definitionFields is the table. An object stands before its keys, stages in the order in which video passes them.
 func definitionFields() []Field {
-	return slices.Concat(rootFields(), ingestFields(), decodeFields(), modelFields(), sinkFields(), reliabilityFields(), queueFields(),
-		serveFields(), traceFields())
+	return marked(slices.Concat(rootFields(), ingestFields(), decodeFields(), modelFields(), sinkFields(), reliabilityFields(), queueFields(),
+		serveFields(), traceFields()))
 }
 
 func rootFields() []Field {
@@ -22,6 +22,17 @@ func rootFields() []Field {
 		{
 			Path: "name", Kind: KindString, Required: true, Examples: []string{"lobby", "car-park.north"}, check: checkName,
 			Doc: "The name of the pipeline, in logs, metrics and the name of its consumer group.",
+		},
+		{
+			Path: "log", Kind: KindEnum, Default: "warn", Options: []string{"debug", "info", "warn", "error"},
+			Meant: map[string]string{"warning": "warn", "trace": "debug", "verbose": "debug"},
+			Why:   "a pipeline that is well is silent",
+			Doc:   "What is logged on stderr; `--log` on the command line goes before it.",
+		},
+		{
+			Path: "reload", Kind: KindBool, Default: "false",
+			Why: "a half-written file is nothing to take over unasked; SIGHUP always works",
+			Doc: "Whether `ensue run` looks every second whether the file has changed, and takes over what can change without a restart.",
 		},
 	}
 }

@@ -17,7 +17,9 @@ type decodeStage struct {
 	fit       decode.Fit
 	pool      *decode.Pool
 	timelines *states[*clock]
-	retry     Retry
+	retry     func() Retry
+	// limits are those of now; nil: those of the configuration, for good.
+	limits func() *decode.Limits
 	// burden is told what FFmpeg holds while it decodes.
 	burden func(int64)
 }
@@ -47,9 +49,25 @@ func (s *decodeStage) newStep() (step, error) {
 		stage: stageDecode,
 		spent: func(l *stream.Latency) *float64 { return &l.Decode },
 		free:  decoder.Close,
-		do:    func(ctx context.Context, it *item) error { return s.decode(ctx, decoder, it) },
+		do:    s.within(decoder),
 		retry: s.retry, gaveUp: s.skip,
 	}, nil
+}
+
+// within decodes by the limits of the moment.
+func (s *decodeStage) within(decoder *decode.Decoder) func(context.Context, *item) error {
+	var known *decode.Limits
+	return func(ctx context.Context, it *item) error {
+		if s.limits != nil {
+			if now := s.limits(); now != known {
+				if err := decoder.SetLimits(*now); err != nil {
+					return err
+				}
+				known = now
+			}
+		}
+		return s.decode(ctx, decoder, it)
+	}
 }
 
 func (s *decodeStage) decode(ctx context.Context, decoder *decode.Decoder, it *item) error {
@@ -146,7 +164,9 @@ type predictStage struct {
 	scorer    *predictor.Scorer
 	streams   *states[*scoredStream]
 	observers observers
-	retry     Retry
+	retry     func() Retry
+	// current is the scorer of now: the same model, perhaps calibrated otherwise.
+	current func() *predictor.Scorer
 	// keeps says that what is known of streams is saved, keepsMemory that this is all there is of what the predictor remembers.
 	keeps, keepsMemory bool
 	log                *slog.Logger
@@ -154,7 +174,9 @@ type predictStage struct {
 
 // scoredStream is a scorer's state, whether a segment was lost since, and what whoever takes the stream over has to know.
 type scoredStream struct {
-	state  *predictor.State
+	state *predictor.State
+	// scorer is the one that judged the stream last.
+	scorer *predictor.Scorer
 	torn   bool
 	course course
 	// memory is what the predictor remembered before the segment from, until that is read again.
@@ -165,7 +187,8 @@ type scoredStream struct {
 func newPredictStage(scorer *predictor.Scorer, watching observers) *predictStage {
 	return &predictStage{
 		scorer:    scorer,
-		streams:   newStates(func() *scoredStream { return &scoredStream{state: scorer.NewState()} }),
+		streams:   newStates(func() *scoredStream { return &scoredStream{state: scorer.NewState(), scorer: scorer} }),
+		current:   func() *predictor.Scorer { return scorer },
 		observers: watching, log: slog.New(slog.DiscardHandler),
 	}
 }
@@ -179,6 +202,9 @@ func (s *predictStage) newStep() step {
 
 func (s *predictStage) predict(ctx context.Context, it *item) (err error) {
 	known := s.streams.of(it.segment.Stream)
+	if err := s.adopt(known); err != nil {
+		return err
+	}
 	s.restore(known, it.segment)
 	if it.tries == 0 {
 		it.remembered = s.remembered(known, it)
@@ -197,7 +223,7 @@ func (s *predictStage) predict(ctx context.Context, it *item) (err error) {
 	default:
 		it.segment.Gap = it.segment.Gap || known.torn && !it.segment.Alone
 		known.torn = known.torn && it.segment.Alone
-		it.result, err = s.scorer.Score(ctx, known.state, it.segment, it.clip, it.tokens)
+		it.result, err = known.scorer.Score(ctx, known.state, it.segment, it.clip, it.tokens)
 		s.observers.scored(it)
 	}
 	if !it.forgets() { // Invariant 3: what is still needed holds the committed offset back.
@@ -208,6 +234,19 @@ func (s *predictStage) predict(ctx context.Context, it *item) (err error) {
 		it.clip.Release()
 	}
 	return err
+}
+
+// adopt has the stream judged by the calibration of now.
+func (s *predictStage) adopt(known *scoredStream) error {
+	now := s.current()
+	if known.scorer == now {
+		return nil
+	}
+	if err := now.Adopt(known.state); err != nil {
+		return err
+	}
+	known.scorer = now
+	return nil
 }
 
 // restore takes over what is known of a stream from whoever had it before.

@@ -27,7 +27,9 @@ func StockNames() []string {
 	}
 	var names []string
 	for _, entry := range entries {
-		names = append(names, strings.TrimSuffix(entry.Name(), ".yaml"))
+		if name := strings.TrimSuffix(entry.Name(), ".yaml"); !strings.HasSuffix(entry.Name(), ExpectationsSuffix) {
+			names = append(names, name)
+		}
 	}
 	return names
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ensue-video/ensue/connect"
+	"github.com/ensue-video/ensue/pipelines"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -36,6 +37,8 @@ type app struct {
 	quiet       bool
 	level       string
 	interactive bool
+	// levels is the level of now: that of --log, else that of the definition that runs.
+	levels slog.LevelVar
 }
 
 func newApp(in io.Reader, out, err io.Writer, env func(string) (string, bool)) *app {
@@ -79,12 +82,14 @@ func newRoot(a *app) *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.BoolVar(&a.json, "json", a.json, "print one JSON envelope instead of text (ensue schema envelope shows its schema)")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no table; only what was asked for")
-	flags.StringVar(&a.level, "log", "warn", "what is logged on stderr: debug, info, warn, error")
+	flags.StringVar(&a.level, "log", "", "what is logged on stderr: debug, info, warn, error (default: as the definition that runs says, else warn)")
+	completeFlag(root, "log", "debug", "info", "warn", "error")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return inputError("flags.unknown", err, "see --help") })
 	root.AddCommand(
 		a.demoCommand(), a.runCommand(), a.replayCommand(), a.encodeCommand(), a.trainCommand(), a.evalCommand(),
 		a.publishCommand(), a.tailCommand(), a.searchCommand(), a.exportCommand(), a.deadCommand(), a.claimsCommand(),
-		a.lintCommand(), a.explainCommand(), a.checkCommand(), a.modelCommand(), a.schemaCommand(), a.doctorCommand(), a.versionCommand(),
+		a.initCommand(), a.lintCommand(), a.explainCommand(), a.checkCommand(), a.testCommand(), a.modelCommand(), a.schemaCommand(),
+		a.doctorCommand(), a.versionCommand(), a.manCommand(),
 	)
 	return root
 }
@@ -194,7 +199,8 @@ func (a *app) logger() *slog.Logger {
 	if err := level.UnmarshalText([]byte(a.level)); err != nil {
 		level = slog.LevelWarn
 	}
-	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level, ReplaceAttr: scrubbed}))
+	a.levels.Set(level)
+	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: &a.levels, ReplaceAttr: scrubbed}))
 }
 
 // scrubbed is an attribute of a log line without the credentials of addresses.
@@ -208,6 +214,13 @@ func scrubbed(_ []string, attribute slog.Attr) slog.Attr {
 		attribute.Value = slog.StringValue(connect.Scrub(fmt.Sprint(value)))
 	}
 	return attribute
+}
+
+// levelOf logs as a definition asks for, unless the command line says otherwise.
+func (a *app) levelOf(def *pipelines.Definition) {
+	if a.level == "" {
+		a.levels.Set(def.LogLevel())
+	}
 }
 
 // colour says whether what is printed may be coloured: on a terminal, unless NO_COLOR asks otherwise.

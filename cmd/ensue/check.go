@@ -11,9 +11,10 @@ import (
 
 func (a *app) checkCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "check DEFINITION",
-		Short: "ask brokers, topics, limits, model and decoder of a definition whether they are ready; writes nothing",
-		Args:  cobra.ExactArgs(1),
+		Use:               "check DEFINITION",
+		Short:             "ask brokers, topics, limits, model and decoder of a definition whether they are ready; writes nothing",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeDefinitions,
 		RunE: func(command *cobra.Command, names []string) error {
 			def, err := a.load(names[0])
 			if err != nil {

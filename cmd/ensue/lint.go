@@ -16,8 +16,9 @@ func (a *app) lintCommand() *cobra.Command {
 		Short: "find everything wrong with a definition, without connecting to anything",
 		Long: "Lint reads definitions (files, - for the standard input, or the name of a stock one) and tells all problems at once:\n" +
 			"file:line:column, severity, code, the key and the value, and what to do. Exit code 2 where there are errors.",
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(command *cobra.Command, names []string) error { return a.lint(command, names, strict) },
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeDefinitions,
+		RunE:              func(command *cobra.Command, names []string) error { return a.lint(command, names, strict) },
 	}
 	command.Flags().BoolVar(&strict, "strict", false, "warnings count as errors")
 	return command

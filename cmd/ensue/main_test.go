@@ -72,12 +72,18 @@ type process struct {
 	out, err bytes.Buffer
 }
 
-// start starts the program with a command line; it is killed at the end of the test if it still runs.
-func start(t *testing.T, args ...string) *process {
-	t.Helper()
+// prepared is the program before it is started.
+func prepared(args ...string) *process {
 	p := &process{Cmd: exec.Command(os.Args[0], args...)}
 	p.Env = append(os.Environ(), beEnsue+"=1")
 	p.Stdout, p.Stderr = &p.out, &p.err
+	return p
+}
+
+// start starts the program with a command line; it is killed at the end of the test if it still runs.
+func start(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := prepared(args...)
 	require.NoError(t, p.Start())
 	t.Cleanup(func() {
 		if p.ProcessState == nil {

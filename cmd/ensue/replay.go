@@ -56,6 +56,8 @@ func (a *app) replayCommand() *cobra.Command {
 		"use this predictor instead of the definition's: learned (the model's own), persistence, linear, flow")
 	f.StringVar(&flags.report, "report", "",
 		"write a report to this HTML file: timelines, pictures of what broke or stalled, what looks alike; it needs no network")
+	completeDefinition(command, "definition")
+	completeFlag(command, "predictor", "learned", "persistence", "linear", "flow")
 	f.StringVar(&flags.plot, "plot", "", "draw the energies over time to this file: .svg or .png")
 	return command
 }
@@ -109,13 +111,7 @@ func (a *app) replay(command *cobra.Command, files []string, flags replayFlags) 
 
 // apply puts what was said on the command line into the definition.
 func (f replayFlags) apply(def *pipelines.Definition, files []string) error {
-	config := ingest.DefaultFiles()
-	if def.Ingest.Files != nil {
-		config = *def.Ingest.Files
-	}
-	config.Paths, config.Watch = files, false
-	def.Ingest.Kafka, def.Ingest.Files = nil, &config
-	def.Sink, def.Serve = sink.Config{}, nil
+	def.Offline(files)
 	if f.lines() {
 		def.Sink.JSONL = &sink.JSONLConfig{Path: f.results}
 	}

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 
@@ -30,27 +33,56 @@ func ran(engine *pipelines.Engine) ranData {
 }
 
 func (a *app) runCommand() *cobra.Command {
-	return &cobra.Command{
+	var watch bool
+	command := &cobra.Command{
 		Use:   "run DEFINITION",
 		Short: "run a pipeline until it is told to stop (SIGINT or SIGTERM drains, a second one kills)",
 		Long: "Run runs the pipeline of a definition: a file, - for the standard input, or the name of a stock definition.\n" +
-			"The first SIGINT or SIGTERM drains: what was taken in is finished, written and acknowledged. The second one kills.",
-		Args: cobra.ExactArgs(1),
-		RunE: func(command *cobra.Command, names []string) error {
-			def, err := a.load(names[0])
-			if err != nil {
-				return err
-			}
-			engine, err := pipelines.New(def, pipelines.WithLogger(a.logger()), pipelines.WithVersion(version))
-			if err != nil {
-				return err
-			}
-			if err := engine.Run(command.Context()); err != nil {
-				return fmt.Errorf("running the pipeline %s: %w", def.Name, err)
-			}
-			data := ran(engine)
-			return a.say(command, data, func(out io.Writer) error { return a.printRan(out, data) })
-		},
+			"The first SIGINT or SIGTERM drains: what was taken in is finished, written and acknowledged. The second one kills.\n" +
+			"SIGHUP reads the definition again and takes over what can change while it runs: calibration, limits, sinks, retries, log level.",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeDefinitions,
+		RunE:              func(command *cobra.Command, names []string) error { return a.run(command, names[0], watch) },
+	}
+	command.Flags().BoolVar(&watch, "watch", false, "take a changed definition over as soon as its file changes, without SIGHUP")
+	return command
+}
+
+func (a *app) run(command *cobra.Command, name string, watch bool) error {
+	def, err := a.load(name)
+	if err != nil {
+		return err
+	}
+	log := a.logger()
+	a.levelOf(def)
+	engine, err := pipelines.New(def, pipelines.WithLogger(log), pipelines.WithVersion(version))
+	if err != nil {
+		return err
+	}
+	stop := a.reloads(command.Context(), &reloader{app: a, name: name, engine: engine, log: log, watch: watch || def.Reload})
+	err = engine.Run(command.Context())
+	stop()
+	if err != nil {
+		return fmt.Errorf("running the pipeline %s: %w", def.Name, err)
+	}
+	data := ran(engine)
+	return a.say(command, data, func(out io.Writer) error { return a.printRan(out, data) })
+}
+
+// reloads runs the reloader until stop is called.
+func (a *app) reloads(ctx context.Context, r *reloader) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	if data, err := a.read(r.name); err == nil && r.name != "-" {
+		r.known = sha256.Sum256(bytes.TrimSpace(data))
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.run(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
 	}
 }
 

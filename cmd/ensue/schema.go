@@ -15,17 +15,17 @@ import (
 var envelopeSchema []byte
 
 func (a *app) schemaCommand() *cobra.Command {
-	kinds := []string{"definition", "result", "envelope"}
+	kinds := []string{"definition", "test", "result", "envelope"}
 	return &cobra.Command{
-		Use:       "schema [definition|result|envelope]",
-		Short:     "print the JSON Schema of definitions (for editors), of results, or of what --json prints",
+		Use:       "schema [definition|test|result|envelope]",
+		Short:     "print the JSON Schema of definitions and of their tests (for editors), of results, or of what --json prints",
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: kinds,
 		RunE: func(command *cobra.Command, args []string) error {
 			schema := pipelines.Schema()
 			if len(args) == 1 {
 				schema = map[string][]byte{
-					"definition": schema, "result": stream.ResultSchema(), "envelope": envelopeSchema,
+					"definition": schema, "test": pipelines.ExpectationsSchema(), "result": stream.ResultSchema(), "envelope": envelopeSchema,
 				}[args[0]]
 			}
 			if a.json {
