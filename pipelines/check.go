@@ -58,6 +58,7 @@ func checkAround(ctx context.Context, def *Definition) []Checked {
 		checks = append(checks, checkFolder(path))
 	}
 	checks = append(checks, checkSinks(ctx, def)...)
+	checks = append(checks, checkServe(ctx, def)...)
 	return checks
 }
 
@@ -127,8 +128,10 @@ func checkFolder(path string) Checked {
 		check.Detail = err.Error()
 	case !info.IsDir():
 		check.Detail, check.Hint = folder+" is no folder", "name a file in a folder that can be written"
+	case !writable(folder):
+		check.Detail, check.Hint = "files cannot be written in "+folder, "give this user the right to, or name another folder"
 	default:
-		check.OK, check.Detail = true, "the folder is there"
+		check.OK, check.Detail = true, "the folder is there, and can be written in"
 	}
 	return check
 }
@@ -276,7 +279,8 @@ func (t wantedTopic) check(ctx context.Context, client *kgo.Client, on *cluster)
 		err = kerr.ErrorForCode(response.Topics[0].ErrorCode)
 	}
 	if err != nil {
-		check.Detail, check.Hint = err.Error(), "create the topic, or change "+t.key
+check.Detail = err.Error()
+		check.Hint = "create the topic (kafka-topics.sh --create --topic " + t.name + " --partitions 4), or change " + t.key
 		if why := connect.Why(err); why != "" {
 			check.Hint = on.security.Hint(why, err, connect.Below(on.key)) + " describe, read or write the topic"
 		}
