@@ -127,7 +127,7 @@ fuzz: setup ## Run every fuzz target for FUZZ_TIME (10s) each.
 
 docs: build ## Man pages into out/man/man1, and the pictures of docs/concepts.md again (needs graphviz).
 	bin/ensue man out/man/man1
-	bin/ensue explain live --format dot | dot -Tsvg >docs/pictures/live.svg
+	bin/ensue explain live --format dot | dot -Tsvg >docs/pictures/pipeline.svg
 	bin/ensue replay examples/video/yard.mp4 --plot docs/pictures/yard.svg --quiet
 	bin/ensue replay examples/video/garden.mp4 --plot docs/pictures/garden.svg --quiet
 

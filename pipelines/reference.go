@@ -33,7 +33,18 @@ A definition is one YAML document that says where video comes from, how it is sc
 
 Editors that know the YAML language server complete and check keys when the file begins with
 
-` + "```yaml\n# yaml-language-server: $schema=" + schemaID + "\n```\n\n"
+` + "```yaml\n# yaml-language-server: $schema=" + schemaID + "\n```\n\n" + `In VS Code that is the extension *YAML* by Red Hat. Where the first line is not wanted, ` + "`.vscode/settings.json`" + ` names the files:
+
+` + "```json\n" + `{"yaml.schemas": {
+  "` + schemaID + `": ["pipelines/lobby.yaml", "pipelines/door.yaml"],
+  "` + expectationsSchemaID + `": ["*_test.yaml"]
+}}
+` + "```" + `
+
+Without a network, ` + "`ensue schema definition >schema.json` and `ensue schema test >test.schema.json`" + ` write both. [Tests of definitions](testing.md)
+have a page of their own.
+
+`
 
 const referenceValues = `## How values are written
 
