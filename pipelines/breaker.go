@@ -66,7 +66,9 @@ func (b *breaker) configure(config BreakerConfig) {
 		return
 	}
 	if b.config.Of != config.Of {
+		told := b.told
 		*b = *newBreaker(config)
+		b.told = told
 	}
 	b.config = config
 }
