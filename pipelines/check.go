@@ -279,7 +279,7 @@ func (t wantedTopic) check(ctx context.Context, client *kgo.Client, on *cluster)
 		err = kerr.ErrorForCode(response.Topics[0].ErrorCode)
 	}
 	if err != nil {
-check.Detail = err.Error()
+		check.Detail = err.Error()
 		check.Hint = "create the topic (kafka-topics.sh --create --topic " + t.name + " --partitions 4), or change " + t.key
 		if why := connect.Why(err); why != "" {
 			check.Hint = on.security.Hint(why, err, connect.Below(on.key)) + " describe, read or write the topic"
