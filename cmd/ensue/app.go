@@ -194,13 +194,16 @@ func (a *app) print(e envelope) error {
 // progress says whether a progress bar is wanted: only on a terminal, never among JSON.
 func (a *app) progress() bool { return a.interactive && !a.quiet && !a.json }
 
-func (a *app) logger() *slog.Logger {
+func (a *app) logger() *slog.Logger { return a.loggerTo(a.err) }
+
+// loggerTo is the logger of a command that draws on standard error too and takes its log lines itself.
+func (a *app) loggerTo(to io.Writer) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(a.level)); err != nil {
 		level = slog.LevelWarn
 	}
 	a.levels.Set(level)
-	return slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: &a.levels, ReplaceAttr: scrubbed}))
+	return slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: &a.levels, ReplaceAttr: scrubbed}))
 }
 
 // scrubbed is an attribute of a log line without the credentials of addresses.

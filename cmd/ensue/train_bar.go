@@ -30,13 +30,10 @@ func (a *app) trainBar() *trainBar {
 
 // trainLog writes above the bars where there are any: a line in the midst of one would be drawn over.
 func (a *app) trainLog(bar *trainBar) slog.Handler {
-	to := a.err
 	if bar.progress != nil {
-		to = bar.progress
+		return a.loggerTo(bar.progress).Handler()
 	}
-	above := *a
-	above.err = to
-	return above.logger().Handler()
+	return a.logger().Handler()
 }
 
 // step shows how far the training is.
