@@ -243,7 +243,7 @@ print(json.dumps({
     "types": {name: str(t.schema.field(name).type) for name in ["next_1", "next_2", "y_start", "windows", "map"]},
     "rows": t.num_rows, "nulls": t["next_1"].null_count, "verdicts": sorted(df.verdict.unique()), "like": [row[0] for row in like],
     "best": like[0][2], "windows": windows[0], "energy": windows[1], "about": t.schema.metadata.get(b"model", b"").decode(),
-    "start": str(df.y_start[1]), "map": list(map(float, df.map[1])),
+    "start": str(df.y_start[1]), "map": list(map(float, df["map"][1])),
 }))
 `
 
