@@ -200,6 +200,41 @@ func TestTopicThatAppearsIsWrittenTo(t *testing.T) {
 	require.Equal(t, int64(1), written(broker, "later"))
 }
 
+// A broker that just started may not know its topics for longer than a topic that is spelled wrongly is waited for.
+func TestTopicThatWasThereIsWaitedForUntilTheDeliveryTimeout(t *testing.T) {
+	broker := cluster(t)
+	out := open(t, kafkaConfig(broker))
+	out.(*kafkaSink).producer.(*Producer).patience.missing = time.Nanosecond
+	require.NoError(t, out.Write(t.Context(), []*stream.Result{result("lobby", 1)}))
+	for _, key := range []kmsg.Key{kmsg.Produce, kmsg.Metadata} {
+		fault := broker.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Topic: "energy", Err: kerr.UnknownTopicOrPartition, Count: 4})
+		out.(*kafkaSink).producer.(*Producer).transport.CloseIdleConnections() // what is known has to be asked for again
+		require.NoError(t, out.Write(t.Context(), []*stream.Result{result("lobby", 2)}))
+		require.Equal(t, 4, fault.Hits())
+	}
+	require.Equal(t, int64(3), written(broker, "energy"))
+}
+
+func TestTopicIsNotMissingWhileNoBrokerAnswers(t *testing.T) {
+	broker := cluster(t)
+	out := open(t, kafkaConfig(broker, func(c *KafkaConfig) { c.DeliveryTimeout = 3 * time.Second }))
+	require.NoError(t, out.Write(t.Context(), []*stream.Result{result("lobby", 1)}))
+	broker.Close()
+	producer := out.(*kafkaSink).producer.(*Producer)
+	err := producer.writeBatch(withDelivery(t, producer), 0, []stream.Record{{Key: []byte("lobby"), Value: []byte("{}")}})
+	require.ErrorIs(t, err, errDelivery)
+	require.Equal(t, CodeBrokerUnreachable, failureOf(t, err).Code)
+	require.NotContains(t, err.Error(), "topic not found")
+}
+
+// withDelivery is the context of one write.
+func withDelivery(t *testing.T, producer *Producer) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), producer.config.DeliveryTimeout, errDelivery)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func TestWriteWithoutRightsIsRefusedAtOnce(t *testing.T) {
 	broker := cluster(t)
 	broker.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "energy", Err: kerr.TopicAuthorizationFailed, Count: -1})

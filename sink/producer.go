@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ensue-video/ensue/connect"
@@ -166,17 +167,23 @@ func (p *Producer) retry(ctx context.Context, try func(context.Context) *stream.
 // partitions is how many partitions the topic has.
 func (p *Producer) partitions(ctx context.Context) (count int, err error) {
 	err = p.retry(ctx, func(ctx context.Context) *stream.Failure {
-		answer, err := p.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{p.config.Topic}})
-		if err == nil {
-			err = answer.Topics[0].Error
-			count = len(answer.Topics[0].Partitions)
-		}
-		if err == nil && count == 0 {
-			err = kafka.LeaderNotAvailable
-		}
-		p.known.CompareAndSwap(false, err == nil)
+		count, err = p.ask(ctx)
 		return classify(err)
 	})
+	return count, err
+}
+
+// ask is how many partitions kafka-go knows the topic to have, or why it knows of none.
+func (p *Producer) ask(ctx context.Context) (count int, err error) {
+	answer, err := p.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{p.config.Topic}})
+	if err == nil {
+		err = answer.Topics[0].Error
+		count = len(answer.Topics[0].Partitions)
+	}
+	if err == nil && count == 0 {
+		err = kafka.LeaderNotAvailable
+	}
+	p.known.CompareAndSwap(false, err == nil)
 	return count, err
 }
 
@@ -235,6 +242,12 @@ func (p *Producer) writeBatch(ctx context.Context, partition int, batch []stream
 			err = answer.Error
 			for _, of := range answer.RecordErrors {
 				err = errors.Join(err, of)
+			}
+		}
+		if errors.Is(err, protocol.ErrNoTopic) {
+			// That is what kafka-go says of every topic for as long as no broker answers; asked for the topic it tells why.
+			if _, why := p.ask(ctx); why != nil {
+				err = why
 			}
 		}
 		failure := classify(err)
