@@ -143,7 +143,7 @@ func TestCommandsAndLinksInTheDocumentsExist(t *testing.T) {
 }
 
 var (
-	fenced    = regexp.MustCompile("(?ms)^ *```.*?^ *```\\s*?$")
+	fenced    = regexp.MustCompile("(?ms:^ *```.*?^ *```\\s*?$)")
 	quoted    = regexp.MustCompile("`[^`\n]*`")
 	heading   = regexp.MustCompile(`(?m)^#{1,6} +(.+?) *#*$`)
 	linked    = regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`)
@@ -151,7 +151,9 @@ var (
 )
 
 // withoutCode is a document without what is in fences and between backquotes: what looks like a link there is none.
-func withoutCode(text string) string { return quoted.ReplaceAllString(fenced.ReplaceAllString(text, ""), "") }
+func withoutCode(text string) string {
+	return quoted.ReplaceAllString(fenced.ReplaceAllString(text, ""), "")
+}
 
 // anchors are what headings of a document may be linked by, made as GitHub makes them.
 func anchors(text string) []string {

@@ -156,7 +156,10 @@ func (v *reading) option() bool {
 	c := complaint{message: "is not one of " + strings.Join(v.field.Options, ", ")}
 	c.hint = "write one of them"
 	if v.field.OrPath {
-		c.hint = "write " + strings.Join(v.field.Options, " or ") + ", or a path with a slash in it: ./" + v.in.text
+		c.hint = "write " + strings.Join(v.field.Options, " or ") + ", or a path with a slash in it"
+		if !v.secret {
+			c.hint += ": ./" + v.in.text
+		}
 	}
 	near := v.field.Meant[strings.ToLower(v.in.text)]
 	if near == "" {

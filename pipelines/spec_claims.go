@@ -59,7 +59,7 @@ func claimFields() []Field {
 			Doc: "Whether the store is spoken to through TLS.",
 		},
 		{
-			Path: "ingest.claims.s3.access_key", Kind: KindString, Computed: "that of the environment",
+			Path: "ingest.claims.s3.access_key", Kind: KindString, Secret: true, Computed: "that of the environment",
 			Examples: []string{`"${S3_ACCESS_KEY}"`},
 			Why:      "one place for keys",
 			Doc:      "The access key.",

@@ -48,7 +48,7 @@ func dimsOf(results Results) (dims []int, err error) {
 
 // parquetWriter writes rows of one type.
 type parquetWriter struct {
-	out     *parquet.Writer
+	out     *parquet.GenericWriter[any]
 	schema  *parquet.Schema
 	typ     reflect.Type
 	options Options
@@ -73,7 +73,7 @@ func writeParquet(out io.Writer, results Results, options Options) (count int, e
 		settings = append(settings, parquet.KeyValueMetadata(key, options.About[key]))
 	}
 	w := &parquetWriter{
-		out: parquet.NewWriter(out, settings...), schema: schema, typ: typ, options: options, static: typ.NumField() - len(dims),
+		out: parquet.NewGenericWriter[any](out, settings...), schema: schema, typ: typ, options: options, static: typ.NumField() - len(dims),
 	}
 	for result, err := range chosen(results, options) {
 		if err == nil {

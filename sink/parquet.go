@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	// DefaultParquetEvery and DefaultParquetSize are how long, and how large, a table grows where the definition does not say.
+	// DefaultParquetEvery is how long a table grows where the definition does not say.
 	DefaultParquetEvery = 5 * time.Minute
-	DefaultParquetSize  = 64 << 20
+	// DefaultParquetSize is how many bytes a table grows to where the definition does not say.
+	DefaultParquetSize = 64 << 20
 	// A table NAME.parquet grows as a journal .NAME.journal beside its place; names begin with the time they were begun at.
 	journalEnding   = ".journal"
 	tableTimeLayout = "20060102T150405.000Z"

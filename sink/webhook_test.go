@@ -205,7 +205,7 @@ func TestARefusalIsAFailureOfTheResult(t *testing.T) {
 
 // TestWhatWasTakenIsNotSentAgain: a pipeline writes a batch that was refused one by one, to find what is meant.
 func TestWhatWasTakenIsNotSentAgain(t *testing.T) {
-	r := newReceiver(t, status(204), status(400), status(400))
+	r := newReceiver(t, status(204), status(400), status(422))
 	s := webhook(t, r.URL)
 	batch := []*stream.Result{alarm(1), alarm(2), alarm(3)}
 	require.True(t, failureOf(t, s.Write(t.Context(), batch)).Permanent)

@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,7 +41,7 @@ func TestAPipelineRunsInTheProcess(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	require.Greater(t, len(lines), 10)
 	for _, line := range lines {
-		require.Regexp(t, regexp.MustCompile(`^garden/\d+ (warming_up|continues|breaks|stalls) energy \d\.\d{4}$`), line)
+		require.Regexp(t, `^garden/\d+ (warming_up|continues|breaks|stalls) energy \d\.\d{4}$`, line)
 	}
 }
 

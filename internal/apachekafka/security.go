@@ -60,19 +60,20 @@ func (s *Security) properties() []string {
 	}
 	const login = "org.apache.kafka.common.security."
 	guarded := "listener.name.guarded."
-	plain := ""
+	var plain strings.Builder
 	for _, user := range slices.Sorted(maps.Keys(s.Users)) {
-		plain += fmt.Sprintf(" user_%s=%q", user, s.Users[user])
+		fmt.Fprintf(&plain, " user_%s=%q", user, s.Users[user])
 	}
 	return []string{
 		"ssl.keystore.type=PEM", "ssl.keystore.location=" + s.Keystore,
 		"ssl.truststore.type=PEM", "ssl.truststore.location=" + s.Truststore,
 		"listener.name.mutual.ssl.client.auth=required",
 		"sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
-		guarded + "plain.sasl.jaas.config=" + login + "plain.PlainLoginModule required" + plain + ";",
+		guarded + "plain.sasl.jaas.config=" + login + "plain.PlainLoginModule required" + plain.String() + ";",
 		guarded + "scram-sha-256.sasl.jaas.config=" + login + "scram.ScramLoginModule required;",
 		guarded + "scram-sha-512.sasl.jaas.config=" + login + "scram.ScramLoginModule required;",
-		guarded + "oauthbearer.sasl.jaas.config=" + login + "oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\";",
+		guarded + "oauthbearer.sasl.jaas.config=" + login +
+			"oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\";",
 		"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
 		"super.users=" + strings.Join(append([]string{"User:ANONYMOUS"}, s.Super...), ";"),
 	}

@@ -43,7 +43,7 @@ func Start(tb testing.TB) *Server {
 	tb.Helper()
 	s := &Server{tb: tb, bin: programs(tb)}
 	// Not tb.TempDir, into which nobody else may look.
-	folder, err := os.MkdirTemp("", "ensue-postgres-")
+	folder, err := os.MkdirTemp("", "ensue-postgres-") //nolint:usetesting // see above
 	if err != nil {
 		tb.Fatalf("making a folder: %v", err)
 	}
@@ -128,11 +128,15 @@ func (s *Server) end(signal os.Signal) {
 	if s.server == nil {
 		return
 	}
-	_ = s.server.Process.Signal(signal)
+	if err := s.server.Process.Signal(signal); err != nil {
+		s.tb.Errorf("signalling postgres: %v", err)
+	}
 	select {
 	case <-s.done:
 	case <-time.After(stopTimeout):
-		_ = s.server.Process.Kill()
+		if err := s.server.Process.Kill(); err != nil {
+			s.tb.Errorf("killing postgres: %v", err)
+		}
 		<-s.done
 		s.tb.Errorf("postgres did not stop in %s", stopTimeout)
 	}

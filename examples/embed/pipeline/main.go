@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"log"
 	"os"
 	"os/signal"
 
@@ -13,22 +13,27 @@ import (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		log.Fatal("usage: pipeline DEFINITION")
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	def, err := pipelines.Open(os.Args[1])
+}
+
+func run(args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: pipeline DEFINITION")
+	}
+	def, err := pipelines.Open(args[0])
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	engine, err := pipelines.New(def, pipelines.WithSink(sink.Func(show)))
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := engine.Run(ctx); err != nil {
-		log.Fatal(err)
-	}
+	return engine.Run(ctx)
 }
 
 // show gets the results of every stream in its order. They count as written once it returns nil; after an error they come again.

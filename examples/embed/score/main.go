@@ -2,35 +2,43 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"log"
 	"os"
 
 	"github.com/ensue-video/ensue/pipelines"
 )
 
 func main() {
-	if len(os.Args) != 3 {
-		log.Fatal("usage: score X.mp4 Y.mp4")
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) != 2 {
+		return errors.New("usage: score X.mp4 Y.mp4")
 	}
 	def, err := pipelines.Open("replay") // a stock definition; def.Encoder.Model = "builtin" chooses the learned model
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	x, err := os.ReadFile(os.Args[1])
+	x, err := os.ReadFile(args[0])
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	y, err := os.ReadFile(os.Args[2])
+	y, err := os.ReadFile(args[1])
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	result, err := pipelines.Score(context.Background(), def, x, y)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	if result.Energy == nil {
-		log.Fatalf("no energy: %s", result.Reason)
+		return fmt.Errorf("no energy: %s", result.Reason)
 	}
 	fmt.Printf("%.4f\n", *result.Energy)
+	return nil
 }
