@@ -164,7 +164,7 @@ func (f *Franz) member(ctx context.Context, out chan<- *stream.Segment) error {
 	reading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	m := &franzMembership{
-		Franz: f, out: out, sending: ctx, reading: reading, stop: stop, turn: make(chan struct{}, 1),
+		Franz: f, out: out, sending: ctx, reading: reading, stop: stop, turn: make(chan struct{}, 1), made: make(chan struct{}),
 		workers: map[int32]*franzWorker{}, fetched: map[int32]fetchedOffset{}, ended: map[int32]chan struct{}{},
 		committing: outage{log: f.log, what: "committing transactions"}, fetching: outage{log: f.log, what: "fetching"},
 	}
@@ -173,6 +173,7 @@ func (f *Franz) member(ctx context.Context, out chan<- *stream.Segment) error {
 		return stream.Fail("ingest", CodeConfig, "taking part in the group %q with transactions: %w", f.cfg.Group, err)
 	}
 	m.group = group
+	close(m.made)
 	f.transacting.Lock()
 	f.membership = m
 	f.transacting.Unlock()

@@ -34,6 +34,7 @@ const (
 type franzMembership struct {
 	*Franz
 	group   *kgo.GroupTransactSession
+	made    chan struct{} // closed once group is there
 	out     chan<- *stream.Segment
 	sending context.Context //nolint:containedctx // ends with Run; what workers still have to send waits for it
 	reading context.Context //nolint:containedctx // ends with the membership; workers are made in callbacks of the client
@@ -310,6 +311,11 @@ func (m *franzMembership) assigned(
 	added := offsets[m.cfg.Topic]
 	if len(added) == 0 {
 		return offsets, nil
+	}
+	select {
+	case <-m.made: // the session joins the group while it is being made
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 	ends, err := m.ends(ctx, added)
 	if err != nil {
