@@ -40,6 +40,7 @@ const checkTimeout = 10 * time.Second
 // nothing and joins no group.
 func Check(ctx context.Context, def *Definition) []Checked {
 	checks := append(checkModel(def), checkAround(ctx, def)...)
+	checks = append(checks, checkServe(ctx, def)...) // not around a pipeline that runs, whose page has the address
 	return append(checks, checkMembers(ctx, def)...)
 }
 
@@ -58,7 +59,6 @@ func checkAround(ctx context.Context, def *Definition) []Checked {
 		checks = append(checks, checkFolder(path))
 	}
 	checks = append(checks, checkSinks(ctx, def)...)
-	checks = append(checks, checkServe(ctx, def)...)
 	return checks
 }
 

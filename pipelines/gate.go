@@ -28,11 +28,12 @@ type gate struct {
 	// open lets everything in at once: the intake counts by itself.
 	open bool
 
-	mu      sync.Mutex
-	used    int64
-	peak    int64
-	streams map[string]int
-	waiting list.List // of *waiter, in order of arrival
+	mu       sync.Mutex
+	used     int64 // what is under way and what decoders hold
+	decoders int64 // what decoders hold of it
+	peak     int64 // of what segments take themselves
+	streams  map[string]int
+	waiting  list.List // of *waiter, in order of arrival
 }
 
 // waiter is a segment outside the gate; in is closed when it may go in.
@@ -122,7 +123,7 @@ func (g *gate) settle(segment *stream.Segment, bytes int64) {
 	}
 	bytes = max(bytes, minCharge)
 	g.used += bytes - segment.Charge
-	g.peak = max(g.peak, g.used)
+	g.peak = max(g.peak, g.used-g.decoders)
 	segment.Charge = bytes
 	g.admit()
 }
@@ -133,7 +134,7 @@ func (g *gate) burden(more int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.used += more
-	g.peak = max(g.peak, g.used)
+	g.decoders += more
 	if more < 0 {
 		g.admit()
 	}
@@ -146,7 +147,8 @@ func (g *gate) setLimits(limits decode.Limits) {
 	g.limits = limits
 }
 
-// memory is how many bytes are under way, and how many were at most.
+// memory is how many bytes are under way, and how many segments took at most themselves: what decoders hold comes on top, for as long as
+// they work, and keeps others out meanwhile.
 func (g *gate) memory() (used, peak int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -226,7 +228,7 @@ func (g *gate) let(segment *stream.Segment, charge int64) {
 	}
 	segment.Charge = charge
 	g.used += charge
-	g.peak = max(g.peak, g.used)
+	g.peak = max(g.peak, g.used-g.decoders)
 	g.streams[segment.Stream]++
 }
 

@@ -72,11 +72,11 @@ func (r *recording) begin() error {
 	if err := r.out.WriteHeader(&mcap.Header{Library: "ensue"}); err != nil {
 		return err
 	}
-	for id, schema := range map[uint16]mcap.Schema{
-		mcapSchemaResult: {Name: "ensue.Result", Data: stream.ResultSchema()},
-		mcapSchemaLog:    {Name: "foxglove.Log", Data: logSchema},
+	for _, schema := range []mcap.Schema{
+		{ID: mcapSchemaResult, Name: "ensue.Result", Data: stream.ResultSchema()},
+		{ID: mcapSchemaLog, Name: "foxglove.Log", Data: logSchema},
 	} {
-		schema.ID, schema.Encoding = id, schemaEncoding
+		schema.Encoding = schemaEncoding
 		if err := r.out.WriteSchema(&schema); err != nil {
 			return err
 		}
