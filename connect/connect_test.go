@@ -113,7 +113,7 @@ func bearer(t *testing.T, cluster *kfake.Cluster, valid func() string) *atomic.P
 		answer := request.ResponseKind().(*kmsg.SASLAuthenticateResponse)
 		if !strings.Contains(told, "auth=Bearer "+valid()+"\x01") {
 			answer.ErrorCode = kerr.SaslAuthenticationFailed.Code
-			answer.ErrorMessage = kmsg.StringPtr("{\"status\":\"invalid_token\"}")
+			answer.ErrorMessage = new("{\"status\":\"invalid_token\"}")
 		}
 		return answer, nil, true
 	})
@@ -167,7 +167,7 @@ func refusing(cluster *kfake.Cluster) {
 		cluster.KeepControl()
 		answer := request.ResponseKind().(*kmsg.SASLAuthenticateResponse)
 		answer.ErrorCode = kerr.SaslAuthenticationFailed.Code
-		answer.ErrorMessage = kmsg.StringPtr("Authentication failed during authentication due to invalid credentials with SASL mechanism SCRAM-SHA-512")
+		answer.ErrorMessage = new("Authentication failed during authentication due to invalid credentials with SASL mechanism SCRAM-SHA-512")
 		return answer, nil, true
 	})
 }
@@ -225,14 +225,18 @@ func TestWhatIsWrongWithTLSIsTold(t *testing.T) {
 		security *Security
 		hint     string
 	}{
-		"nobody trusts it":        {good, &Security{TLS: &TLS{}}, "tls.ca"},
-		"another authority":       {good, &Security{TLS: &TLS{CA: theirs.CA()}}, "tls.ca"},
-		"another name":            {elsewhere, &Security{TLS: &TLS{CA: ours.CA()}}, "tls.server_name"},
-		"another name, written":   {good, &Security{TLS: &TLS{CA: ours.CA(), ServerName: "kafka.test"}}, "tls.server_name"},
-		"expired":                 {expired, &Security{TLS: &TLS{CA: ours.CA()}}, "renewed"},
-		"no such file":            {good, &Security{TLS: &TLS{CA: "/nowhere/ca.pem"}}, "tls.ca"},
-		"no certificate in it":    {good, &Security{TLS: &TLS{CA: ours.Issue("x").Key}}, "tls.ca"},
-		"a key that does not fit": {good, &Security{TLS: &TLS{CA: ours.CA(), Certificate: ours.Issue("x").Certificate, Key: ours.Issue("y").Key}}, "tls.certificate"},
+		"nobody trusts it":      {good, &Security{TLS: &TLS{}}, "tls.ca"},
+		"another authority":     {good, &Security{TLS: &TLS{CA: theirs.CA()}}, "tls.ca"},
+		"another name":          {elsewhere, &Security{TLS: &TLS{CA: ours.CA()}}, "tls.server_name"},
+		"another name, written": {good, &Security{TLS: &TLS{CA: ours.CA(), ServerName: "kafka.test"}}, "tls.server_name"},
+		"expired":               {expired, &Security{TLS: &TLS{CA: ours.CA()}}, "renewed"},
+		"no such file":          {good, &Security{TLS: &TLS{CA: "/nowhere/ca.pem"}}, "tls.ca"},
+		"no certificate in it":  {good, &Security{TLS: &TLS{CA: ours.Issue("x").Key}}, "tls.ca"},
+		"a key that does not fit": {
+			good,
+			&Security{TLS: &TLS{CA: ours.CA(), Certificate: ours.Issue("x").Certificate, Key: ours.Issue("y").Key}},
+			"tls.certificate",
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

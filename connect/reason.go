@@ -193,7 +193,8 @@ func (s *Security) HintUnanswered(err error, name Naming) string {
 	case strings.Contains(err.Error(), "plaintext connection speaking to a tls endpoint"):
 		return "the listener at this port speaks TLS: set " + name("tls")
 	case handshake:
-		return fmt.Sprintf("is the broker running, and does the listener at this port speak TLS? If not, remove %s or use another port", name("tls"))
+		return fmt.Sprintf("is the broker running, and does the listener at this port speak TLS? "+
+			"If not, remove %s or use another port", name("tls"))
 	case !first && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return ""
 	case !s.Encrypted():

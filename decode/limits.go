@@ -2,7 +2,8 @@ package decode
 
 import "fmt"
 
-// SetLimits changes what the decoder refuses, from the next segment on. The error tells every limit that cannot work; then the old ones stay.
+// SetLimits changes what the decoder refuses, from the next segment on. The error tells every limit that cannot work; then the old ones
+// stay.
 func (d *Decoder) SetLimits(limits Limits) error {
 	config := d.config
 	config.Limits = limits

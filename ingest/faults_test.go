@@ -47,7 +47,9 @@ func (d *driven) waitFor(t *testing.T, ids ...string) {
 }
 
 // withDrivers runs a test with each driver on a broker of its own.
-func withDrivers(t *testing.T, nodes int, test func(t *testing.T, b *broker, begin func(edits ...func(*Kafka)) *driven), opts ...kfake.Opt) {
+func withDrivers(
+	t *testing.T, nodes int, test func(t *testing.T, b *broker, begin func(edits ...func(*Kafka)) *driven), opts ...kfake.Opt,
+) {
 	t.Helper()
 	cluster := func(t *testing.T) *broker {
 		t.Helper()
@@ -196,7 +198,7 @@ func (b *broker) deleteTopic() {
 	request := kmsg.NewPtrDeleteTopicsRequest()
 	request.TimeoutMillis, request.TopicNames = 5000, []string{testTopic}
 	topic := kmsg.NewDeleteTopicsRequestTopic()
-	topic.Topic = kmsg.StringPtr(testTopic)
+	topic.Topic = new(testTopic)
 	request.Topics = append(request.Topics, topic)
 	response, err := request.RequestWith(b.t.Context(), client)
 	require.NoError(b.t, err)

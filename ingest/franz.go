@@ -129,7 +129,7 @@ var errMembership = fmt.Errorf("the membership is over: %w", ErrAbandoned)
 func (f *Franz) Run(ctx context.Context, out chan<- *stream.Segment) error {
 	if err := f.reach(ctx); err != nil {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it ends because it was told to
+			return nil
 		}
 		return err
 	}
@@ -147,7 +147,7 @@ func (f *Franz) Run(ctx context.Context, out chan<- *stream.Segment) error {
 			return failure
 		}
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // it ends because it was told to
+			return nil
 		}
 		if time.Since(begun) > time.Minute {
 			joining.over()

@@ -50,5 +50,6 @@ const referenceHead = "<!-- Made from the table in metrics/table.go by go test .
 	"`process_resident_memory_bytes` does. A label whose values nobody can list is bounded; what is beyond is told together as\n" +
 	"`" + Other + "`.\n\n"
 
-const referenceTail = "What stands in a table is there once it has something to say: `ensue_dead_letters_total` after the first dead letter of a\n" +
+const referenceTail = "What stands in a table is there once it has something to say: `ensue_dead_letters_total` after the first " +
+	"dead letter of a\n" +
 	"code, `ensue_stream_p_value` once a stream has warmed up, the lag once a process reads partitions.\n"

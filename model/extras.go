@@ -11,8 +11,9 @@ import (
 // learnedWith is the key of a file's metadata that names, by its digest, the model without which the file means nothing.
 const learnedWith = "model"
 
-// CopyExtra copies a file of tensors that lies beside m (see Extra) to a copy of m. Where the file was learned with a model, by its digest,
-// and the copy has another one (another type of weights, another attention), it means nothing there: nothing is written, and copied is false.
+// CopyExtra copies a file of tensors that lies beside m (see Extra) to a copy of m. Where the file was learned with a model, by its
+// digest, and the copy has another one (another type of weights, another attention), it means nothing there: nothing is written, and
+// copied is false.
 func (m *Model) CopyExtra(name string, to *Model) (copied bool, err error) {
 	s, err := m.Extra(name)
 	if err != nil {

@@ -134,7 +134,8 @@ func (t *Tape) convolve64(y, x *Value, w, b *Parameter, c convolution) {
 
 func (t *Tape) convolveHalf(y, x *Value, w, b *Parameter, c convolution, gelu bool) {
 	convolve(t, elements[float32](y), elements[float32](x), c, func(y, cols []float32, rows int) {
-		t.device.mapBy(w, b, true, onednn.Buffer{Full: y}, onednn.Buffer{Full: cols}, onednn.Shape{M: rows, N: c.width, K: c.cols, GELU: gelu}, extras{})
+		shape := onednn.Shape{M: rows, N: c.width, K: c.cols, GELU: gelu}
+		t.device.mapBy(w, b, true, onednn.Buffer{Full: y}, onednn.Buffer{Full: cols}, shape, extras{})
 	})
 }
 

@@ -83,9 +83,14 @@ func clipFields() []Field {
 	} {
 		reasons = append(reasons, string(r))
 	}
-	meant := map[string]string{"break": "breaks", "stall": "stalls", "continue": "continues", "warmup": "warming_up", "cut": "breaks", "freeze": "stalls"}
+	meant := map[string]string{
+		"break": "breaks", "stall": "stalls", "continue": "continues", "warmup": "warming_up", "cut": "breaks", "freeze": "stalls",
+	}
 	at := func(path string, required bool) Field {
-		f := Field{Path: path, Kind: KindDuration, Min: "0s", Max: "240h", Examples: []string{"28.9s"}, Doc: "The time since the clip's first frame."}
+		f := Field{
+			Path: path, Kind: KindDuration, Min: "0s", Max: "240h", Examples: []string{"28.9s"},
+			Doc: "The time since the clip's first frame.",
+		}
 		if f.Required = required; !required {
 			f.Computed, f.Why = "none", "`segment` may say it instead"
 		}

@@ -130,7 +130,7 @@ func (j *judging) energy(path string, want ExpectedEnergy) {
 			}
 		}
 	}
-	j.say(false, path, fmt.Sprintf("an energy at %s", seconds(want.At)), "no window holds this time", patch{})
+	j.say(false, path, "an energy at "+seconds(want.At), "no window holds this time", patch{})
 }
 
 // near compares two numbers by a tolerance that is a share of the expected one.
@@ -168,7 +168,8 @@ func (j *judging) reason(path string, want ExpectedReason) {
 	case result.Reason == "":
 		j.say(false, path, expected, j.describe(result), patch{})
 	default:
-		j.say(string(result.Reason) == want.Reason, path, expected, "the reason "+string(result.Reason), patch{path + ".reason", string(result.Reason)})
+		seen := string(result.Reason)
+		j.say(seen == want.Reason, path, expected, "the reason "+seen, patch{path + ".reason", seen})
 	}
 }
 

@@ -22,7 +22,8 @@ func ExpectationsReference() []byte {
 const expectationsHead = `<!-- Made from the field spec by go test ./pipelines -run TestExpectationsReference -update; do not edit. -->
 # Tests of definitions
 
-A ` + "`*_test.yaml`" + ` beside a definition says which clips it is tried on, and what must come out. ` + "`ensue test`" + ` runs the clips as
+A ` + "`*_test.yaml`" + ` beside a definition says which clips it is tried on, and what must come out. ` +
+	"`ensue test`" + ` runs the clips as
 ` + "`ensue replay`" + ` does, through the definition's own decoder, encoder, predictor and calibration, and shows what is not as expected:
 
 ` + "```" + `
@@ -53,7 +54,8 @@ clips:
     dead_letters: [{code: decode.not_video}]
 ` + "```" + `
 
-A clip of which nothing is expected yet gets its expectations from ` + "`--update`" + `: write ` + "`files`" + ` only, run it once, look at what it wrote, and keep
+A clip of which nothing is expected yet gets its expectations from ` + "`--update`" + `: write ` + "`files`" + ` only, run it once, ` +
+	`look at what it wrote, and keep
 it. Energies differ a little between processors and versions of FFmpeg; verdicts and counts should not.
 
 `

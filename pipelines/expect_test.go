@@ -41,20 +41,28 @@ const oneClip = "version: 1\nclips:\n  - files: [a.mp4]\n"
 // TestATestThatIsWrongIsToldWithItsPlace: the same findings as those of definitions, inside of lists too.
 func TestATestThatIsWrongIsToldWithItsPlace(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                             `lobby_test.yaml:1:1: error definition.empty: there is nothing in the test (begin with version: 1 and clips: …)`,
-		"version: 1\n":                 `lobby_test.yaml:1:1: error definition.missing_key: clips: is missing`,
-		"version: 1\nclips: a.mp4\n":   `2:8: error definition.wrong_type: clips: is a single value where a list is expected`,
-		"version: 1\nclips: [a.mp4]\n": `2:9: error definition.wrong_type: clips[0]: is a single value where a set of keys is expected (write keys below it`,
-		oneClip + "    verdict: []\n":  `4:5: error definition.unknown_key: clips[0].verdict: there is no key "verdict" in clips[0] (did you mean "verdicts"?)`,
-		oneClip + "    verdicts: [{at: 3, verdict: breaks}]\n":                `4:21: error definition.wrong_type: clips[0].verdicts[0].at: "3" is not a duration (write 3s)`,
-		oneClip + "    verdicts: [{at: 3s, verdict: cut}]\n":                  `4:34: error definition.not_an_option: clips[0].verdicts[0].verdict: "cut" is not one of warming_up, continues, breaks, stalls, unscored (did you mean "breaks"?)`,
+		"": `lobby_test.yaml:1:1: error definition.empty: there is nothing in the test ` +
+			`(begin with version: 1 and clips: …)`,
+		"version: 1\n":               `lobby_test.yaml:1:1: error definition.missing_key: clips: is missing`,
+		"version: 1\nclips: a.mp4\n": `2:8: error definition.wrong_type: clips: is a single value where a list is expected`,
+		"version: 1\nclips: [a.mp4]\n": `2:9: error definition.wrong_type: clips[0]: is a single value where a set of keys is expected ` +
+			`(write keys below it`,
+		oneClip + "    verdict: []\n": `4:5: error definition.unknown_key: clips[0].verdict: ` +
+			`there is no key "verdict" in clips[0] (did you mean "verdicts"?)`,
+		oneClip + "    verdicts: [{at: 3, verdict: breaks}]\n": `4:21: error definition.wrong_type: clips[0].verdicts[0].at: ` +
+			`"3" is not a duration (write 3s)`,
+		oneClip + "    verdicts: [{at: 3s, verdict: cut}]\n": `4:34: error definition.not_an_option: clips[0].verdicts[0].verdict: ` +
+			`"cut" is not one of warming_up, continues, breaks, ` +
+			`stalls, unscored (did you mean "breaks"?)`,
 		oneClip + "    verdicts: [{verdict: breaks}]\n":                       `says neither when nor in which segment (write at: 12s, or segment: 5)`,
 		oneClip + "    verdicts: [{at: 1s, segment: 1, verdict: breaks}]\n":   `says when and in which segment`,
 		oneClip + "    verdicts: [{segment: 1, within: 1s, verdict: breaks}]": `is a tolerance of time, and a segment has none`,
-		oneClip + "    counts: {breaks: -1}\n":                                `clips[0].counts.breaks: "-1" is out of range (write 0 to 1000000)`,
-		oneClip + "    dead_letters: [{code: NotVideo}]\n":                    `"NotVideo" is no code (codes look like decode.not_video`,
-		oneClip + "    energies: [{at: 1s}]\n":                                `clips[0].energies[0].energy: is missing`,
-		oneClip + "  - file: [b.mp4]\n":                                       `4:5: error definition.unknown_key: clips[1].file: there is no key "file" in clips[1] (did you mean "files"?)`,
+		oneClip + "    counts: {breaks: -1}\n": `clips[0].counts.breaks: "-1" is out of range ` +
+			`(write 0 to 1000000)`,
+		oneClip + "    dead_letters: [{code: NotVideo}]\n": `"NotVideo" is no code (codes look like decode.not_video`,
+		oneClip + "    energies: [{at: 1s}]\n":             `clips[0].energies[0].energy: is missing`,
+		oneClip + "  - file: [b.mp4]\n": `4:5: error definition.unknown_key: clips[1].file: ` +
+			`there is no key "file" in clips[1] (did you mean "files"?)`,
 	} {
 		t.Run(text, func(t *testing.T) {
 			read, findings := ParseExpectations("lobby_test.yaml", []byte(text), noEnv)
@@ -151,18 +159,22 @@ func TestExpectationsThatAreMet(t *testing.T) {
 
 func TestExpectationsThatAreNotMetSayWhatWasMeasured(t *testing.T) {
 	for more, want := range map[string]string{
-		"    verdicts: [{at: 3s, verdict: breaks}]\n":               "clips[0].verdicts[0]: breaks at 3s (± 1s) | warming_up at 2s to 4s",
-		"    verdicts: [{at: 6.9s, verdict: breaks, within: 0s}]\n": "clips[0].verdicts[0]: breaks at 6.9s (± 0s) | breaks at 7s to 8s, p = 0.0001",
-		"    verdicts: [{at: 60s, verdict: breaks}]\n":              "clips[0].verdicts[0]: breaks at 60s (± 1s) | the clip has no result there",
-		"    verdicts: [{segment: 2, verdict: stalls}]\n":           "clips[0].verdicts[0]: stalls in segment 2 | continues at 4s to 6s",
-		"    verdicts: [{segment: 9, verdict: stalls}]\n":           "clips[0].verdicts[0]: stalls in segment 9 | no such segment",
-		"    never: [breaks]\n":                                     "clips[0].never[0]: no breaks | breaks at 7s to 8s, p = 0.0001",
-		"    counts: {breaks: 2}\n":                                 "clips[0].counts.breaks: 2 breaks | 1 breaks",
-		"    energies: [{at: 7s, energy: 0.9}]\n":                   "clips[0].energies[0].energy: energy at 7s 0.9 (± 2 %) | energy at 7s 0.8 (-11 %)",
-		"    energies: [{at: 0s, energy: 0.9}]\n":                   "clips[0].energies[0]: an energy at 0s | no window holds this time",
-		"    median_energy: 0.2\n":                                  "clips[0].median_energy: median energy 0.2 (± 2 %) | median energy 0.11 (-45 %)",
-		"    unscored: [{segment: 0, reason: gap}]\n":               "clips[0].unscored[0]: the reason gap in segment 0 | the reason first_segment",
-		"    unscored: [{segment: 2, reason: gap}]\n":               "clips[0].unscored[0]: the reason gap in segment 2 | continues at 4s to 6s",
+		"    verdicts: [{at: 3s, verdict: breaks}]\n": "clips[0].verdicts[0]: breaks at 3s (± 1s) | warming_up at 2s to 4s",
+		"    verdicts: [{at: 6.9s, verdict: breaks, within: 0s}]\n": "clips[0].verdicts[0]: breaks at 6.9s (± 0s) " +
+			"| breaks at 7s to 8s, p = 0.0001",
+		"    verdicts: [{at: 60s, verdict: breaks}]\n":    "clips[0].verdicts[0]: breaks at 60s (± 1s) | the clip has no result there",
+		"    verdicts: [{segment: 2, verdict: stalls}]\n": "clips[0].verdicts[0]: stalls in segment 2 | continues at 4s to 6s",
+		"    verdicts: [{segment: 9, verdict: stalls}]\n": "clips[0].verdicts[0]: stalls in segment 9 | no such segment",
+		"    never: [breaks]\n":                           "clips[0].never[0]: no breaks | breaks at 7s to 8s, p = 0.0001",
+		"    counts: {breaks: 2}\n":                       "clips[0].counts.breaks: 2 breaks | 1 breaks",
+		"    energies: [{at: 7s, energy: 0.9}]\n": "clips[0].energies[0].energy: energy at 7s 0.9 (± 2 %) " +
+			"| energy at 7s 0.8 (-11 %)",
+		"    energies: [{at: 0s, energy: 0.9}]\n": "clips[0].energies[0]: an energy at 0s | no window holds this time",
+		"    median_energy: 0.2\n": "clips[0].median_energy: median energy 0.2 (± 2 %) " +
+			"| median energy 0.11 (-45 %)",
+		"    unscored: [{segment: 0, reason: gap}]\n": "clips[0].unscored[0]: the reason gap in segment 0 " +
+			"| the reason first_segment",
+		"    unscored: [{segment: 2, reason: gap}]\n": "clips[0].unscored[0]: the reason gap in segment 2 | continues at 4s to 6s",
 	} {
 		_, differences := judged(t, more)
 		require.Equal(t, []string{want}, differences)
@@ -246,12 +258,12 @@ func TestStockDefinitionsFindWhatTheySaid(t *testing.T) {
 			path := filepath.Join(fixture.Repository("pipelines", "stock"), name+ExpectationsSuffix)
 			text, err := os.ReadFile(path)
 			require.NoError(t, err)
-			expected, findings := ParseExpectations(path, text, noEnv)
-			require.NotNil(t, expected, render(findings))
-			require.Equal(t, name+".yaml", expected.Definition)
+			read, findings := ParseExpectations(path, text, noEnv)
+			require.NotNil(t, read, render(findings))
+			require.Equal(t, name+".yaml", read.Definition)
 			data, _ := Stock(name)
 			def, _ := Parse(name, data, noEnv)
-			trial, findings, err := expected.Try(t.Context(), def)
+			trial, findings, err := read.Try(t.Context(), def)
 			require.NoError(t, err)
 			require.Empty(t, findings)
 			require.Empty(t, trial.differences())

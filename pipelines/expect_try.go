@@ -81,6 +81,7 @@ func (e *Expectations) Try(ctx context.Context, def *Definition, options ...Opti
 		clip.seen = byFile[clip.File]
 	}
 	e.apply(def, paths)
+	//nolint:contextcheck // what the engine makes belongs to the engine, which Run gives the context
 	engine, err := New(def, append([]Option{
 		WithSink(unheard{}), WithDeadLetters(unheardDead{}),
 		WithOnDone(func(segment *stream.Segment, result *stream.Result, failure *stream.Failure) {

@@ -116,13 +116,14 @@ func (c *ClipTrial) measured() []string {
 		lines = append(lines, "never: [breaks, stalls]")
 	}
 	if len(c.seen.results) > 0 {
-		text := "counts: {segments: " + strconv.Itoa(len(c.seen.results))
+		var text strings.Builder
+		text.WriteString("counts: {segments: " + strconv.Itoa(len(c.seen.results)))
 		for _, v := range []stream.Verdict{stream.WarmingUp, stream.Continues, stream.Breaks, stream.Stalls, stream.Unscored} {
 			if counts[v] > 0 {
-				text += fmt.Sprintf(", %s: %d", v, counts[v])
+				fmt.Fprintf(&text, ", %s: %d", v, counts[v])
 			}
 		}
-		lines = append(lines, text+"}")
+		lines = append(lines, text.String()+"}")
 	}
 	if energies := c.seen.energies(); len(energies) > 0 {
 		lines = append(lines, "median_energy: "+short(median(energies)))

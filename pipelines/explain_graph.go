@@ -53,7 +53,8 @@ func (e Explanation) Dot() string {
 	nodes, edges := e.graph()
 	quote := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 	var b strings.Builder
-	fmt.Fprintf(&b, "digraph %q {\n  rankdir=TB\n  label=\"pipeline %s, %s\"\n", "ensue", quote.Replace(e.Name), quote.Replace(e.Delivery.Guarantee))
+	fmt.Fprintf(&b, "digraph %q {\n  rankdir=TB\n  label=\"pipeline %s, %s\"\n",
+		"ensue", quote.Replace(e.Name), quote.Replace(e.Delivery.Guarantee))
 	b.WriteString("  node [shape=box, style=rounded, fontname=\"sans-serif\", fontsize=10]\n" +
 		"  edge [fontname=\"sans-serif\", fontsize=9]\n")
 	for _, node := range nodes {

@@ -58,6 +58,7 @@ func Score(ctx context.Context, def *Definition, x, y []byte) (*stream.Result, e
 	var scored *stream.Result
 	var refused error
 	nowhere := sink.Func(func(context.Context, []*stream.Result) error { return nil })
+	//nolint:contextcheck // what the engine makes belongs to the engine, which Run gives the context
 	engine, err := New(def.forScore(), WithSource(videos{x, y}), WithSink(nowhere), WithDeadLetters(noLetters{}),
 		WithOnDone(func(segment *stream.Segment, result *stream.Result, failure *stream.Failure) {
 			if failure != nil {

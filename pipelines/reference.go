@@ -33,7 +33,8 @@ A definition is one YAML document that says where video comes from, how it is sc
 
 Editors that know the YAML language server complete and check keys when the file begins with
 
-` + "```yaml\n# yaml-language-server: $schema=" + schemaID + "\n```\n\n" + `In VS Code that is the extension *YAML* by Red Hat. Where the first line is not wanted, ` + "`.vscode/settings.json`" + ` names the files:
+` + "```yaml\n# yaml-language-server: $schema=" + schemaID + "\n```\n\n" +
+	`In VS Code that is the extension *YAML* by Red Hat. Where the first line is not wanted, ` + "`.vscode/settings.json`" + ` names the files:
 
 ` + "```json\n" + `{"yaml.schemas": {
   "` + schemaID + `": ["pipelines/lobby.yaml", "pipelines/door.yaml"],
@@ -41,7 +42,8 @@ Editors that know the YAML language server complete and check keys when the file
 }}
 ` + "```" + `
 
-Without a network, ` + "`ensue schema definition >schema.json` and `ensue schema test >test.schema.json`" + ` write both. [Tests of definitions](testing.md)
+Without a network, ` + "`ensue schema definition >schema.json` and `ensue schema test >test.schema.json`" + ` write both. ` +
+	`[Tests of definitions](testing.md)
 have a page of their own.
 
 `
@@ -72,7 +74,8 @@ Inside ` + "`[ ]` and `{ }`" + ` YAML wants quotes around these. What comes in i
 A variable whose name contains PASS, SECRET, TOKEN, CREDENTIAL, PRIVATE or API_KEY is a secret too.
 In lists marked *commas*, one item may hold several values with commas between them, so ` + "`KAFKA=kafka-1:9092,kafka-2:9092`" + ` works.
 
-A key marked **Reloads** is taken over while the pipeline runs ([how](tuning.md#without-a-restart)); the others need a restart, and a reload that
+A key marked **Reloads** is taken over while the pipeline runs ([how](tuning.md#without-a-restart)); the others need a restart, ` +
+	`and a reload that
 changes one is refused with the reason.
 
 Anchors and aliases work for values; merge keys (` + "`<<`" + `) do not. A definition has at most 256 KiB.

@@ -248,7 +248,8 @@ func (p *Publisher) explain(segment *stream.Segment, err error) error {
 		return stream.Fail("publish", "publish.topic_missing",
 			"the topic %q is not there: create it, or say --create: %w", p.config.Topic, err)
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
-		return stream.Fail("publish", "publish.not_authorized", "not allowed to write to the topic %q: %w", p.config.Topic, err)
+		return stream.Fail("publish", "publish.not_authorized", "not allowed to write to the topic %q: %s write to it: %w",
+			p.config.Topic, p.config.Security.Hint(connect.ReasonRights, err, p.config.Naming), err)
 	default:
 		return fmt.Errorf("sending segment %s: %w", segment.ID(), err)
 	}

@@ -35,7 +35,8 @@ func newRestartable(t *testing.T) *restartable {
 func (b *restartable) start() {
 	b.t.Helper()
 	var err error
-	b.Cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(b.port), kfake.DataDir(b.dir), kfake.SyncWrites(), kfake.SeedTopics(1, "in"))
+	b.Cluster, err = kfake.NewCluster(
+		kfake.NumBrokers(1), kfake.Ports(b.port), kfake.DataDir(b.dir), kfake.SyncWrites(), kfake.SeedTopics(1, "in"))
 	require.NoError(b.t, err)
 }
 

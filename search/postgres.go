@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -94,9 +95,9 @@ func (p *Postgres) At(ctx context.Context, name string, at time.Time) (*Embedded
 	if err != nil || n == 0 {
 		return nil, err
 	}
-	columns := ""
+	var columns strings.Builder
 	for i := range n {
-		columns += ", " + sink.EmbeddingColumn(i) + "::text"
+		columns.WriteString(", " + sink.EmbeddingColumn(i) + "::text")
 	}
 	found := &Embedded{}
 	texts := make([]*string, n)
@@ -104,7 +105,7 @@ func (p *Postgres) At(ctx context.Context, name string, at time.Time) (*Embedded
 	for i := range texts {
 		into = append(into, &texts[i])
 	}
-	err = p.conn.QueryRow(ctx, `SELECT `+momentColumns+`, next_seconds`+columns+` FROM `+p.table+
+	err = p.conn.QueryRow(ctx, `SELECT `+momentColumns+`, next_seconds`+columns.String()+` FROM `+p.table+
 		` WHERE stream = $1 AND y_start <= $2 AND y_end > $2 AND `+sink.EmbeddingColumn(0)+` IS NOT NULL
 		ORDER BY y_start DESC LIMIT 1`, name, at).
 		Scan(into...)

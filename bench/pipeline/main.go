@@ -162,6 +162,7 @@ func (b *bench) whole(ctx context.Context, round int) (time.Duration, error) {
 	var done atomic.Int64
 	begin := time.Now()
 	var took time.Duration
+	//nolint:contextcheck // what the engine makes belongs to the engine, which Run gives the context
 	engine, err := pipelines.New(def, pipelines.WithOnDone(func(*stream.Segment, *stream.Result, *stream.Failure) {
 		if done.Add(1) == int64(b.count) {
 			took = time.Since(begin)

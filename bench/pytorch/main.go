@@ -57,8 +57,10 @@ func parse() (s settings, err error) {
 	flag.StringVar(&threads, "threads", "1,2", "numbers of threads, with commas between")
 	flag.StringVar(&cases, "cases", ".", "regular expression of the cases to measure")
 	flag.DurationVar(&s.seconds, "turn", 400*time.Millisecond, "how long a turn lasts at least")
-	flag.BoolVar(&s.half, "torch-bf16", true, "measure PyTorch in bfloat16 too; without instructions for it a call of a large model takes minutes")
-	flag.BoolVar(&s.own, "processor-time", false, "count processor time, where other work runs on the machine; with one thread only, and no products")
+	flag.BoolVar(&s.half, "torch-bf16", true,
+		"measure PyTorch in bfloat16 too; without instructions for it a call of a large model takes minutes")
+	flag.BoolVar(&s.own, "processor-time", false,
+		"count processor time, where other work runs on the machine; with one thread only, and no products")
 	flag.StringVar(&s.python, "python", "python3", "a Python with bench/pytorch/requirements.txt")
 	flag.StringVar(&s.script, "script", "bench/pytorch/peer.py", "the peer's program")
 	flag.StringVar(&s.cache, "cache", ".cache/bench-pytorch", "where models and compiled kernels are kept")

@@ -82,7 +82,8 @@ func newRoot(a *app) *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.BoolVar(&a.json, "json", a.json, "print one JSON envelope instead of text (ensue schema envelope shows its schema)")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "no progress, no table; only what was asked for")
-	flags.StringVar(&a.level, "log", "", "what is logged on stderr: debug, info, warn, error (default: as the definition that runs says, else warn)")
+	flags.StringVar(&a.level, "log", "",
+		"what is logged on stderr: debug, info, warn, error (default: as the definition that runs says, else warn)")
 	completeFlag(root, "log", "debug", "info", "warn", "error")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return inputError("flags.unknown", err, "see --help") })
 	root.AddCommand(

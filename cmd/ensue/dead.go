@@ -203,7 +203,8 @@ func deadList(letters []*dead.Letter) deadTable {
 func rowOf(letter *dead.Letter) deadRow {
 	row := deadRow{
 		ID: letter.ID, Segment: letter.Segment.String(), Stream: letter.Segment.Stream,
-		Code: string(letter.Failure.Code), Stage: letter.Failure.Stage, Message: connect.Scrub(letter.Failure.Error()), Permanent: letter.Failure.Permanent,
+		Code: string(letter.Failure.Code), Stage: letter.Failure.Stage,
+		Message: connect.Scrub(letter.Failure.Error()), Permanent: letter.Failure.Permanent,
 		Attempts: letter.Attempts, Origin: letter.Origin.String(), Place: letter.Place.String(),
 		Bytes: letter.Bytes, Truncated: letter.Truncated, Trace: letter.Traceparent,
 	}

@@ -59,7 +59,8 @@ sink: {jsonl: {path: %s/r.jsonl}, dead_letter: {jsonl: {path: %s/dead.jsonl}}}
 			p := startWith(t, said, args...)
 			says := func(text string) {
 				t.Helper()
-				require.Eventually(t, func() bool { return strings.Contains(said.String(), text) }, time.Minute, 20*time.Millisecond, "%s\n%s", text, said)
+				heard := func() bool { return strings.Contains(said.String(), text) }
+				require.Eventually(t, heard, time.Minute, 20*time.Millisecond, "%s\n%s", text, said)
 			}
 			hangup := func() {
 				if !watch {
@@ -77,7 +78,8 @@ sink: {jsonl: {path: %s/r.jsonl}, dead_letter: {jsonl: {path: %s/dead.jsonl}}}
 			says(`\"10\" is not a duration (write 10s)`)
 			change("9s", "decode: {fps: 4}\n")
 			hangup()
-			says(`msg="this change needs a restart" key=decode.fps from=8 to=4 because="frames taken at another rate are no past for the ones before them"`)
+			says(`msg="this change needs a restart" key=decode.fps from=8 to=4 ` +
+				`because="frames taken at another rate are no past for the ones before them"`)
 			change("9s", "retry: {attempts: 5}\n")
 			hangup()
 			says("key=retry.attempts from=3 to=5")

@@ -33,7 +33,8 @@ func (a *app) searchCommand() *cobra.Command {
 		Use:   "search FILE... --like STREAM@TIME",
 		Short: "find the moments in stored results that look most like one of them",
 		Long: "Search compares the embeddings of what comes next, as results carry them, by the cosine of their angle. It reads files of\n" +
-			"results (JSON lines, Parquet; a folder stands for those in it) a result at a time, or asks a database that sink.postgres has written to,\n" +
+			"results (JSON lines, Parquet; a folder stands for those in it) a result at a time, or asks a database that " +
+			"sink.postgres has written to,\n" +
 			"whose address is in the environment variable " + postgresVariable + ". TIME counts from the beginning of what is stored\n" +
 			"of the stream (12.5s, 1m30s), or is a moment (2026-11-23T17:55:02Z).",
 		Example: "  ensue search results.jsonl --like lobby@12.5s\n" +

@@ -26,7 +26,8 @@ func (a *app) testCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "test TEST_test.yaml|FOLDER...",
 		Short: "try definitions on clips and compare what comes out with what is expected",
-		Long: "Test runs the clips of a *_test.yaml through the definition beside it, as replay does, and shows where verdicts, counts, energies\n" +
+		Long: "Test runs the clips of a *_test.yaml through the definition beside it, as replay does, and shows where verdicts, " +
+			"counts, energies\n" +
 			"or dead letters are not as expected; folders are searched for tests. Exit code 1 where an expectation is not met, 2 where a test\n" +
 			"is wrong. docs/testing.md describes every key of a test.",
 		Args: cobra.MinimumNArgs(1),
@@ -179,7 +180,7 @@ func (a *app) try(command *cobra.Command, expected *expectation, flags trialFlag
 		trial = settled(trial, left)
 	}
 	if !a.json {
-		printTrial(a.out, trial, flags.update && string(expected.text) != "", a.quiet)
+		printTrial(a.out, trial, flags.update && len(expected.text) != 0, a.quiet)
 	}
 	return trial, nil
 }

@@ -75,7 +75,8 @@ func TestATestThatIsWrongEndsWithTwo(t *testing.T) {
 	path := tried(t, "    verdict: []\n")
 	got := ensue(t, "test", path)
 	require.Equal(t, exitInput, got.code)
-	require.Contains(t, got.err, path+`:4:5: error definition.unknown_key: clips[0].verdict: there is no key "verdict" in clips[0] (did you mean "verdicts"?)`)
+	require.Contains(t, got.err, path+`:4:5: error definition.unknown_key: clips[0].verdict: `+
+		`there is no key "verdict" in clips[0] (did you mean "verdicts"?)`)
 	got = ensue(t, "test", write(t, "gone_test.yaml", "version: 1\nclips: [{files: [a.mp4]}]\n"))
 	require.Equal(t, exitInput, got.code)
 	require.Contains(t, got.err, "definition.no_such_file")

@@ -32,9 +32,9 @@ type RowL1 struct {
 }
 
 // Product are the arguments of y [M, N] = x [M, K] w [K, N]. W was laid out by Pack; X is rows, or with Panels was laid out by PackRows.
-// Bias [N] may be nil. Sum adds what Y held before; GELU comes last. Residual, Before and Slope, of Y's shape, may be nil: the first is added
-// in the place of what Y held, the second takes what GELU is of, and at the values of the third GELU's derivative multiplies the result (with
-// none of Bias, Sum, Residual and GELU).
+// Bias [N] may be nil. Sum adds what Y held before; GELU comes last. Residual, Before and Slope, of Y's shape, may be nil: the first is
+// added in the place of what Y held, the second takes what GELU is of, and at the values of the third GELU's derivative multiplies the
+// result (with none of Bias, Sum, Residual and GELU).
 // A row of Y depends on its row of X only, bit for bit: not on M, not on the number of threads.
 type Product struct {
 	Y, X, W, Bias     []float32
