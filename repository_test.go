@@ -143,7 +143,7 @@ func TestCommandsAndLinksInTheDocumentsExist(t *testing.T) {
 }
 
 var (
-	fenced    = regexp.MustCompile("(?ms:^ *```.*?^ *```\\s*?$)")
+	fenced    = regexp.MustCompile("(?s)(?m:^) *```.*?(?m:^) *```\\s*?(?m:$)") //nolint:gocritic // a line begins in the midst, too
 	quoted    = regexp.MustCompile("`[^`\n]*`")
 	heading   = regexp.MustCompile(`(?m)^#{1,6} +(.+?) *#*$`)
 	linked    = regexp.MustCompile(`\[([^]]*)\]\([^)]*\)`)

@@ -149,7 +149,7 @@ func (d *run) engine() (*pipelines.Engine, error) {
 
 // work runs pipeline, publishers and reader side by side, until every result is back, and with a live page until ctx ends.
 func (d *run) work(ctx context.Context) error {
-	engine, err := d.engine()
+	engine, err := d.engine() //nolint:contextcheck // what the engine makes belongs to the engine, which Run gives the context
 	if err != nil {
 		return err
 	}

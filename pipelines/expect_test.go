@@ -54,7 +54,8 @@ func TestATestThatIsWrongIsToldWithItsPlace(t *testing.T) {
 		oneClip + "    verdicts: [{at: 3s, verdict: cut}]\n": `4:34: error definition.not_an_option: clips[0].verdicts[0].verdict: ` +
 			`"cut" is not one of warming_up, continues, breaks, ` +
 			`stalls, unscored (did you mean "breaks"?)`,
-		oneClip + "    verdicts: [{verdict: breaks}]\n":                       `says neither when nor in which segment (write at: 12s, or segment: 5)`,
+		oneClip + "    verdicts: [{verdict: breaks}]\n": "says neither when nor in which segment " +
+			"(write at: 12s, or segment: 5)",
 		oneClip + "    verdicts: [{at: 1s, segment: 1, verdict: breaks}]\n":   `says when and in which segment`,
 		oneClip + "    verdicts: [{segment: 1, within: 1s, verdict: breaks}]": `is a tolerance of time, and a segment has none`,
 		oneClip + "    counts: {breaks: -1}\n": `clips[0].counts.breaks: "-1" is out of range ` +

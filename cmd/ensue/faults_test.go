@@ -27,7 +27,8 @@ func TestAResultThatIsTooLargeForItsTopicBecomesADeadLetter(t *testing.T) {
 		t.Run(delivery, func(t *testing.T) {
 			addr := embedded(t)
 			require.NoError(t, broker.CreateTopics(t.Context(), []string{addr}, []broker.Topic{
-				{Name: "video.segments", Partitions: 1}, {Name: "video.dead", Partitions: 1},
+				{Name: "video.segments", Partitions: 1},
+				{Name: "video.dead", Partitions: 1},
 				{Name: "video.energy", Partitions: 1, Configs: map[string]string{"max.message.bytes": "1000"}},
 			}))
 			got := ensue(t, "publish", "--brokers", addr, samples()[0])
@@ -86,7 +87,7 @@ func throttled(t *testing.T, addr string) {
 	info, err := os.Stat(samples()[0])
 	require.NoError(t, err)
 	// The whole of it takes five seconds, and the broker mutes the connection for as long as too much was asked.
-	quota(t, addr, float64(info.Size())/5)
+	quota(t, addr, float64(info.Size()/5)) // brokers take whole bytes
 	begun := time.Now()
 	requireReplayed(t, path, replayed)
 	require.Greater(t, time.Since(begun), 3*time.Second, "the broker did not throttle")
@@ -100,7 +101,7 @@ func quota(t *testing.T, addr string, rate float64) {
 	defer client.Close()
 	request := kmsg.NewPtrAlterClientQuotasRequest()
 	entry, entity := kmsg.NewAlterClientQuotasRequestEntry(), kmsg.NewAlterClientQuotasRequestEntryEntity()
-	entity.Type, entity.Name = "client-id", kmsg.StringPtr("ensue")
+	entity.Type, entity.Name = "client-id", new("ensue")
 	entry.Entity = append(entry.Entity, entity)
 	for _, key := range []string{"consumer_byte_rate", "producer_byte_rate"} {
 		op := kmsg.NewAlterClientQuotasRequestEntryOp()

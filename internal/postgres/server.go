@@ -132,12 +132,12 @@ func (s *Server) end(signal os.Signal) {
 		s.tb.Errorf("signalling postgres: %v", err)
 	}
 	select {
-	case <-s.done:
+	case <-s.done: //nolint:errcheck // it ends with the signal it was sent
 	case <-time.After(stopTimeout):
 		if err := s.server.Process.Kill(); err != nil {
 			s.tb.Errorf("killing postgres: %v", err)
 		}
-		<-s.done
+		<-s.done //nolint:errcheck // it was killed
 		s.tb.Errorf("postgres did not stop in %s", stopTimeout)
 	}
 	s.server = nil
