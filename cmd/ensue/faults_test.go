@@ -86,8 +86,8 @@ func throttled(t *testing.T, addr string) {
 	require.Zero(t, got.code, got.err)
 	info, err := os.Stat(samples()[0])
 	require.NoError(t, err)
-	// The whole of it takes five seconds, and the broker mutes the connection for as long as too much was asked.
-	quota(t, addr, float64(info.Size()/5)) // brokers take whole bytes
+	// The whole of it takes twenty seconds, and the broker mutes the connection for as long as too much was asked.
+	quota(t, addr, float64(info.Size()/20)) // brokers take whole bytes, and count over ten seconds
 	begun := time.Now()
 	requireReplayed(t, path, replayed)
 	require.Greater(t, time.Since(begun), 3*time.Second, "the broker did not throttle")
