@@ -95,7 +95,8 @@ func (r *Reader) refused(fetches kgo.Fetches) error {
 			return stream.Fail("tail", "tail.topic_missing", "reading results: the topic %q is not there", r.config.Topic)
 		}
 		if errors.Is(failed.Err, kerr.TopicAuthorizationFailed) {
-			return stream.Fail("tail", "tail.not_authorized", "reading results: not allowed to read the topic %q", r.config.Topic)
+			return stream.Fail("tail", "tail.not_authorized", "reading results: not allowed to read the topic %q: %s read it",
+				r.config.Topic, r.config.Security.Hint(connect.ReasonRights, failed.Err, r.config.Naming))
 		}
 	}
 	return nil
