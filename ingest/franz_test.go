@@ -326,7 +326,13 @@ func TestFranzStopsWhereTheBrokerTakesNoMetadata(t *testing.T) {
 	out, ended := make(chan *stream.Segment), make(chan error, 1)
 	go func() { ended <- source.Run(ctx, out) }()
 	s := &scribe{t: t, source: source}
-	err := s.transact([]Done{{Segment: <-out}})
+	var first *stream.Segment
+	select {
+	case first = <-out:
+	case err := <-ended:
+		require.NoError(t, err, "it ended before it read anything")
+	}
+	err := s.transact([]Done{{Segment: first}})
 	require.Equal(t, CodeMetadata, stream.AsFailure(err, "ingest").Code)
 	require.ErrorContains(t, err, "offset.metadata.max.bytes")
 	cancel(ErrAbandoned)
