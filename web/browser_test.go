@@ -232,6 +232,33 @@ func TestThePageIsUsableWithoutAMouseAndByScreenReaders(t *testing.T) {
 	requireQuiet(t, p, s)
 }
 
+// A page that reads updates more slowly than they come asks for everything anew, and nobody is told that the connection was lost.
+// It cannot tell that from its own clock being put forward.
+func TestAPageThatFallsBehindBeginsAnew(t *testing.T) {
+	s := serving(t, Config{Address: "127.0.0.1:0"})
+	wall(t, s, 3)
+	p := browser.Start(t).Open(s.URL(), browser.Looks()[2])
+	p.Until("document.querySelectorAll('.card').length === 3 && document.getElementById('link').textContent === 'live'")
+	asked := func() (times int) {
+		for _, address := range p.Requests() {
+			if strings.HasSuffix(address, "/api/events") {
+				times++
+			}
+		}
+		return times
+	}
+	require.Equal(t, 1, asked())
+	p.Do(chromedp.Evaluate(`(() => { const now = Date.now.bind(Date); Date.now = () => now() + 8000;
+		window.lost = 0; new MutationObserver(() => { window.lost++; }).observe(document.getElementById("lost"), {attributes: true}); })()`, nil))
+	require.Eventually(t, func() bool { return asked() == 2 }, time.Minute, 100*time.Millisecond)
+	total := "document.querySelector('.card').stream.total"
+	before := browser.Eval[int](p, total)
+	p.Until(fmt.Sprintf("%s > %d", total, before+1)) // it goes on
+	require.Equal(t, 2, asked(), "and that once")
+	require.Equal(t, 0, browser.Eval[int](p, "window.lost"))
+	requireQuiet(t, p, s)
+}
+
 func TestTheTokenPageInABrowser(t *testing.T) {
 	s := serving(t, Config{Address: "127.0.0.1:0", Token: token})
 	feed(s, "a", 0, stream.Continues)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -35,8 +36,23 @@ var programs = []string{"chromium", "chromium-browser", "google-chrome", "google
 // keptBytes is how much of what a page fetches Chromium keeps for those who watch it.
 const keptBytes = 64 << 10
 
-// patience is how long one step in a page may take on a busy machine.
+// patience is how long one step in a page may take, where no more runs than the processors can do.
 const patience = 90 * time.Second
+
+// patient is patience, longer the busier the machine is: by how many want each of its processors, as far as the system tells.
+func patient() time.Duration {
+	const most = 4
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return patience
+	}
+	var load float64
+	if _, err := fmt.Sscan(string(text), &load); err != nil {
+		return patience
+	}
+	each := load / float64(goruntime.NumCPU())
+	return time.Duration(min(max(each/2, 1), most) * float64(patience))
+}
 
 // Start starts a browser, or skips the test with a message where there is none.
 func Start(tb testing.TB) *Browser {
@@ -44,7 +60,7 @@ func Start(tb testing.TB) *Browser {
 	path := program(tb)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-dev-shm-usage", true), chromedp.WSURLReadTimeout(patience),
+		chromedp.Flag("disable-dev-shm-usage", true), chromedp.WSURLReadTimeout(patient()),
 		// What Chromium itself would like to know of the network has nothing to do with the page.
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-domain-reliability", true),
 		chromedp.UserDataDir(tb.TempDir()),
@@ -52,7 +68,7 @@ func Start(tb testing.TB) *Browser {
 	allocated, release := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, stop := chromedp.NewContext(allocated)
 	tb.Cleanup(func() {
-		ending, done := context.WithTimeout(ctx, patience)
+		ending, done := context.WithTimeout(ctx, patient())
 		defer done()
 		if err := chromedp.Cancel(ending); err != nil {
 			tb.Logf("ending Chromium: %v", err)
@@ -131,6 +147,8 @@ func (b *Browser) Open(address string, look Look) *Page {
 		emulation.SetDeviceMetricsOverride(int64(look.Width), int64(look.Height), scale, look.Touch),
 		emulation.SetTouchEmulationEnabled(look.Touch),
 		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
+		// As if somebody sat before it: what is in the background is painted rarely or never.
+		emulation.SetFocusEmulationEnabled(true), page.BringToFront(),
 		chromedp.Navigate(address),
 	)
 	return p
@@ -164,8 +182,29 @@ func (p *Page) listen(event any) {
 func (p *Page) Do(actions ...chromedp.Action) {
 	p.tb.Helper()
 	if err := p.try(actions...); err != nil {
-		p.tb.Fatalf("%s: %v", p.look.Name, err)
+		p.tb.Fatalf("%s: %v; the page %s", p.look.Name, err, p.condition())
 	}
+}
+
+// condition is what tells a page that hangs from a machine that is busy: whether the page answers, how late, and whether it is painted.
+func (p *Page) condition() string {
+	const wait = 20 * time.Second
+	ctx, cancel := context.WithTimeout(p.ctx, wait)
+	defer cancel()
+	load, _ := os.ReadFile("/proc/loadavg")
+	busy := "load " + strings.TrimSpace(string(load))
+	begin := time.Now()
+	var visible, painted string
+	if err := chromedp.Run(ctx, chromedp.Evaluate("document.visibilityState", &visible)); err != nil {
+		return fmt.Sprintf("does not answer: %v (%s)", err, busy)
+	}
+	late := time.Since(begin)
+	await := func(e *runtime.EvaluateParams) *runtime.EvaluateParams { return e.WithAwaitPromise(true) }
+	frame := "new Promise((done) => { setTimeout(() => done('not painted'), 5000); requestAnimationFrame(() => done('painted')); })"
+	if err := chromedp.Run(ctx, chromedp.Evaluate(frame, &painted, await)); err != nil {
+		painted = err.Error()
+	}
+	return fmt.Sprintf("answers in %s, is %s and %s (%s)", late.Round(time.Millisecond), visible, painted, busy)
 }
 
 func (p *Page) try(actions ...chromedp.Action) error {
@@ -175,7 +214,7 @@ func (p *Page) try(actions ...chromedp.Action) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, patient())
 	defer cancel()
 	return chromedp.Run(ctx, actions...)
 }
@@ -191,9 +230,9 @@ func Eval[T any](p *Page, expression string) T {
 // Until waits until the JavaScript expression is true.
 func (p *Page) Until(expression string) {
 	p.tb.Helper()
-	every, longest := chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(patience)
-	if err := p.try(chromedp.Poll(expression, nil, every, longest)); err != nil {
-		p.tb.Fatalf("%s: waiting until %s: %v; problems: %q", p.look.Name, expression, err, p.Problems())
+	every, always := chromedp.WithPollingInterval(50*time.Millisecond), chromedp.WithPollingTimeout(0)
+	if err := p.try(chromedp.Poll(expression, nil, every, always)); err != nil {
+		p.tb.Fatalf("%s: waiting until %s: %v; problems: %q; the page %s", p.look.Name, expression, err, p.Problems(), p.condition())
 	}
 }
 

@@ -198,14 +198,19 @@
 	// Of the last result the window that gave the verdict, where there is one.
 	const telling = (stream, last) => stream.verdict === "breaks" || stream.verdict === "stalls" ? stream.points.slice(-8).reverse().find((p) => verdicts[p[5]] === stream.verdict) || last : last;
 
-	let painting = false;
+	// Where the machine is busy elsewhere the page rests as long as painting took, with the wait for it: clicks and keys come in between.
+	let painting = false, unpainted = false;
 	const paint = () => {
+		unpainted = true;
 		if (painting) return;
 		painting = true;
+		const asked = performance.now();
 		requestAnimationFrame(() => {
-			painting = false;
+			unpainted = false;
 			for (const stream of streams.values()) if (stream.dirty && stream.visible) paintCard(stream);
 			if (detail && detail.fresh) paintDetail();
+			const took = performance.now() - asked;
+			setTimeout(() => { painting = false; if (unpainted) paint(); }, took < 100 ? 0 : Math.min(2000, took));
 		});
 	};
 
@@ -257,8 +262,9 @@
 	reading.open = kept("reading") ? kept("reading") === "open" : innerWidth > 900;
 	reading.querySelector("summary").addEventListener("click", () => keep("reading", reading.open ? "closed" : "open")); // it turns after the click
 
-	// Frames: of streams that are in sight only, a few at a time; asking tells the server that somebody looks.
-	let fetching = 0;
+	// Frames: of streams that are in sight only, a few at a time; asking tells the server that somebody looks. The longer one takes, here or
+	// at the server, the rarer they are asked for: pictures must not keep a busy machine from everything else.
+	let fetching = 0, slow = 0; // slow: milliseconds that a frame takes of late
 	const withMap = () => byId("maps").checked ? "" : "?map=0";
 	const fetchFrame = async (stream) => {
 		stream.busy = true;
@@ -278,6 +284,7 @@
 				if (detail === stream) showFrame(stream);
 				if (old) setTimeout(() => URL.revokeObjectURL(old), 1000);
 			}
+			slow += (performance.now() - stream.asked - slow) / 4;
 		} catch { /* the connection is gone; the event stream tells it */ }
 		stream.busy = false;
 		fetching--;
@@ -289,9 +296,9 @@
 		// The more are in sight, the rarer each is asked for: 25 frames a second are enough for a page.
 		let sight = 0;
 		for (const stream of streams.values()) if (stream.visible) sight++;
-		const pause = Math.max(700, sight * 40);
+		const pause = Math.max(700, sight * 40, Math.min(10000, 4 * slow)), most = slow > 500 ? 1 : 4;
 		for (const stream of streams.values()) {
-			if (fetching >= 4) return;
+			if (fetching >= most) return;
 			if (stream.busy || !(stream.visible || detail === stream)) continue;
 			const fresh = stream.shown !== stream.frame + withMap();
 			const since = now - stream.asked;
@@ -506,6 +513,10 @@
 		} else if (update.dead) takeDead(update.dead);
 		const now = Date.parse(update.now);
 		clockOffset = now - Date.now();
+		// What comes lags behind where it is read more slowly than it is sent: then everything is asked for anew instead.
+		fastest = Math.max(fastest, clockOffset);
+		if (fastest - clockOffset < 5000) behind = 0;
+		else if (Date.now() - (behind ||= Date.now()) > 5000) { source.close(); connect(); return; }
 		for (const id of update.gone || []) remove(id);
 		for (const told of update.streams || []) { take(told, update.whole); if (detail && detail.id === told.id) detail.fresh = true; }
 		for (const told of update.alarms || []) takeAlarm(told, update.whole);
@@ -523,6 +534,7 @@
 	// for ever; whoever is no longer let in is sent to where the token is asked for.
 	const link = byId("link"), lost = byId("lost");
 	let source = null, heard = Date.now(), tries = 0, again = 0;
+	let fastest = -Infinity, behind = 0; // the least delay of this connection, as an offset of the clocks; since when it has been longer
 	const live = () => {
 		heard = Date.now();
 		tries = 0;
@@ -552,6 +564,8 @@
 	};
 	const connect = () => {
 		heard = Date.now();
+		fastest = -Infinity;
+		behind = 0;
 		source = new EventSource("api/events");
 		source.addEventListener("error", fail);
 		source.addEventListener("message", (event) => { receive(JSON.parse(event.data)); live(); });
