@@ -146,7 +146,10 @@ func (b *Browser) Open(address string, look Look) *Page {
 		network.Enable().WithMaxTotalBufferSize(keptBytes).WithMaxResourceBufferSize(keptBytes), log.Enable(), runtime.Enable(),
 		emulation.SetDeviceMetricsOverride(int64(look.Width), int64(look.Height), scale, look.Touch),
 		emulation.SetTouchEmulationEnabled(look.Touch),
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
+		// Nothing glides: a click is aimed at where a thing is, and would miss it while the page still scrolls there.
+		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
+		}),
 		// As if somebody sat before it: what is in the background is painted rarely or never.
 		emulation.SetFocusEmulationEnabled(true), page.BringToFront(),
 		chromedp.Navigate(address),

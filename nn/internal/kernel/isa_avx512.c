@@ -12,6 +12,8 @@
 #define NV 2
 #define PR 8
 #define PV 3
+#define DEPTH 1024
+#define CACHED (1 << 17)
 #define ISA_NAME "avx512"
 #define ISA(name) name##_avx512
 #define VMAX(a, b) ((vf)_mm512_max_ps((__m512)(a), (__m512)(b)))

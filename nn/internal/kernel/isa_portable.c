@@ -8,6 +8,8 @@
 #define NV 2
 #define PR 6
 #define PV 2
+#define DEPTH 1024
+#define CACHED (1 << 17)
 #define ISA_NAME "portable"
 #define ISA(name) name##_portable
 #define VMAX(a, b) ((vf)(((vi)(a) & ((a) > (b))) | ((vi)(b) & ~((a) > (b)))))

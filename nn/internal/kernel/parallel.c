@@ -232,14 +232,12 @@ typedef struct {
   long rows, groups, panels;
 } cuts;
 
-// Rows of x that stay in a core's cache beside a panel of weights, in floats.
-enum { ROWS_FLOATS = 1 << 17 };
 // Multiply-adds that are worth an item of their own.
 enum { ITEM = 1 << 20 };
 
 static cuts cut(ensue_set on, const ensue_product *p) {
   const long tile = on.isa->tile_rows, panels = chunks(p->n, on.isa->tile_columns), threads = ensue_team_size(on.team);
-  const long depth = most(1, ensue_depth_block(p->k)), fit = most(tile, ROWS_FLOATS / depth / tile * tile);
+  const long depth = most(1, ensue_depth_block(p->k, on.isa->depth)), fit = most(tile, on.isa->cached / depth / tile * tile);
   cuts c = {on.isa, p, 0, 1, panels};
   long blocks = chunks(p->m, fit);
   c.rows = chunks(chunks(p->m, blocks), tile) * tile;
@@ -280,7 +278,7 @@ static conv_cuts cut_conv(ensue_set on, const ensue_conv *a) {
   const long item = ensue_conv_pads(a) ? ensue_conv_extent(a, 0) * ensue_conv_extent(a, 1) * a->c : a->in[0] * a->in[1] * a->c;
   const double macs = (double)a->batch * a->out[0] * a->out[1] * a->n * a->kernel[0] * a->kernel[1] * a->c;
   const long wish = threads > 1 ? most(1, least(SHARES * threads, (long)(macs / ITEM))) : 1;
-  const long fit = most(1, least(ROWS_FLOATS / most(1, item), a->batch / wish));
+  const long fit = most(1, least(on.isa->cached / most(1, item), a->batch / wish));
   conv_cuts c = {on.isa, a, NULL, chunks(a->batch, chunks(a->batch, fit)), 1, panels, 0};
   c.groups = least(panels, chunks(wish, chunks(a->batch, c.items)));
   c.panels = chunks(panels, c.groups);
