@@ -1,6 +1,7 @@
 package pipelines
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -132,5 +133,37 @@ func TestDropOldestGivesUpWhatIsSlowAndNothingElse(t *testing.T) {
 		require.Equal(t, "slow/7", (<-out).segment.ID().String())
 		require.Equal(t, "slow/8", (<-out).segment.ID().String())
 		require.NoError(t, <-ended)
+	})
+}
+
+// Invariant 6: what is given up takes no room at the gate. Behind a stage that is stuck only the lanes' own bound stops it.
+func TestWhatIsGivenUpDoesNotPileUpBehindAStageThatIsStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := testIntake(FullDropOldest, 2, 1<<20)
+		in, admitted, ended := make(chan *stream.Segment), make(chan *item), make(chan error, 2)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { ended <- n.run(ctx, in, admitted) }()
+		go func() {
+			ended <- newLanes(1, n.most()).run(ctx, admitted, make(chan *item), stepOf(func(ctx context.Context, _ *item) error {
+				<-ctx.Done()
+				return ctx.Err()
+			}))
+		}()
+		taken := 0
+		for _, segment := range segmentsOf("cam", 2*(n.most()+maxGiven), 10, &atomic.Int64{}) {
+			select {
+			case in <- segment:
+				taken++
+				continue
+			case <-time.After(time.Second):
+			}
+			break
+		}
+		// So many in the lanes, so many more before them that wait to get in, and a few that are not given up.
+		require.InDelta(t, n.most()+maxGiven, taken, 8)
+		cancel()
+		for range 2 {
+			require.ErrorIs(t, <-ended, context.Canceled)
+		}
 	})
 }

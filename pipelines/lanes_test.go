@@ -86,17 +86,13 @@ func TestLanesTakeInNoMoreThanTheirBound(t *testing.T) {
 			ended <- newLanes(2, 3).run(ctx, in, out, stepOf(func(context.Context, *item) error { return nil }))
 		}()
 		taken := 0
-		for {
-			accepted := false
+		for moving := true; moving && taken < 20; {
 			select {
 			case in <- numbered("one", int64(taken)):
-				accepted = true
-			case <-time.After(time.Second): // nothing moves any more
+				taken++
+			case <-time.After(time.Second):
+				moving = false
 			}
-			if !accepted {
-				break
-			}
-			taken++
 		}
 		// One with a worker that cannot send it on, three waiting, one in the hand of the dispatcher.
 		require.Equal(t, 5, taken)
