@@ -62,6 +62,26 @@ func checkAround(ctx context.Context, def *Definition) []Checked {
 	return checks
 }
 
+// asking is a client for questions to brokers.
+func asking(brokers []string, security *connect.Security) (*kgo.Client, error) {
+	return kgo.NewClient(append(connect.Options(brokers, security), kgo.ClientID("ensue-check"))...)
+}
+
+// askSource has a check made by a question to the brokers that segments come from.
+func askSource(
+	ctx context.Context, def *Definition, check Checked, question func(context.Context, *kgo.Client, *Definition, Checked) Checked,
+) []Checked {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	client, err := asking(def.Ingest.Kafka.Brokers, def.Ingest.Kafka.Security)
+	if err != nil {
+		check.Detail = err.Error()
+		return []Checked{check}
+	}
+	defer client.Close()
+	return []Checked{question(ctx, client, def, check)}
+}
+
 func checkModel(def *Definition) []Checked {
 	made, err := buildNets(def)
 	if err != nil {
@@ -196,7 +216,7 @@ func (c *cluster) check(ctx context.Context) []Checked {
 	if err := c.security.Check(); err != nil {
 		return []Checked{{Name: name, Detail: err.Error(), Hint: "make the file readable, or change " + c.key}}
 	}
-	client, err := kgo.NewClient(append(connect.Options(c.brokers, c.security), kgo.ClientID("ensue-check"))...)
+	client, err := asking(c.brokers, c.security)
 	if err != nil {
 		return []Checked{{Name: name, Detail: err.Error()}}
 	}

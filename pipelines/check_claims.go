@@ -9,11 +9,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ensue-video/ensue/claim"
-	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/ingest"
 )
 
@@ -91,7 +89,7 @@ func checkRetention(ctx context.Context, def *Definition) Checked {
 
 // retention is the topic's retention.ms: negative for ever, zero where the broker does not tell.
 func retention(ctx context.Context, config *ingest.KafkaConfig) (time.Duration, error) {
-	client, err := kgo.NewClient(append(connect.Options(config.Brokers, config.Security), kgo.ClientID("ensue-check"))...)
+	client, err := asking(config.Brokers, config.Security)
 	if err != nil {
 		return 0, err
 	}

@@ -15,19 +15,15 @@ import (
 
 // checkMembers looks at who is in the consumer group already: whoever reads with another delivery keeps this pipeline out.
 func checkMembers(ctx context.Context, def *Definition) []Checked {
-	kafka := def.Ingest.Kafka
-	if kafka == nil {
+	if def.Ingest.Kafka == nil {
 		return nil
 	}
-	check := Checked{Name: "group " + kafka.Group}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	client, err := kgo.NewClient(append(connect.Options(kafka.Brokers, kafka.Security), kgo.ClientID("ensue-check"))...)
-	if err != nil {
-		check.Detail = err.Error()
-		return []Checked{check}
-	}
-	defer client.Close()
+	return askSource(ctx, def, Checked{Name: "group " + def.Ingest.Kafka.Group}, membersOf)
+}
+
+// membersOf asks who is in the group of the definition.
+func membersOf(ctx context.Context, client *kgo.Client, def *Definition, check Checked) Checked {
+	kafka := def.Ingest.Kafka
 	request := kmsg.NewPtrDescribeGroupsRequest()
 	request.Groups = []string{kafka.Group}
 	answer, err := request.RequestWith(ctx, client)
@@ -39,15 +35,15 @@ func checkMembers(ctx context.Context, def *Definition) []Checked {
 	}
 	if err != nil && connect.Why(err) != "" {
 		check.Detail, check.Hint = err.Error(), kafka.Security.Advice(err, connect.Below("ingest.kafka.security"))
-		return []Checked{check}
+		return check
 	}
 	check.OK, check.Detail = true, "has no members yet"
 	switch {
 	case err != nil && !errors.Is(err, kerr.GroupIDNotFound):
 		check.Detail = "the brokers do not tell of it: " + err.Error()
-		return []Checked{check}
+		return check
 	case err != nil || len(answer.Groups[0].Members) == 0:
-		return []Checked{check}
+		return check
 	}
 	group := answer.Groups[0]
 	check.Detail = fmt.Sprintf("%d members share by %q", len(group.Members), group.Protocol)
@@ -56,5 +52,5 @@ func checkMembers(ctx context.Context, def *Definition) []Checked {
 		check.Hint = "members of one group all have the same sink.kafka.delivery: stop those that run before this pipeline starts, " +
 			"or name another ingest.kafka.group"
 	}
-	return []Checked{check}
+	return check
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/ensue-video/ensue/connect"
 	"github.com/ensue-video/ensue/internal/topicread"
 )
 
@@ -24,15 +23,11 @@ func checkState(ctx context.Context, def *Definition) []Checked {
 		check.Name = "state " + def.State.Folder
 		return []Checked{check}
 	}
-	check := Checked{Name: "state " + def.State.Topic}
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	client, err := kgo.NewClient(append(connect.Options(kafka.Brokers, kafka.Security), kgo.ClientID("ensue-check"))...)
-	if err != nil {
-		check.Detail = err.Error()
-		return []Checked{check}
-	}
-	defer client.Close()
+	return askSource(ctx, def, Checked{Name: "state " + def.State.Topic}, stateOf)
+}
+
+// stateOf asks for the topic that state is kept on.
+func stateOf(ctx context.Context, client *kgo.Client, def *Definition, check Checked) Checked {
 	count, err := topicread.Partitions(ctx, client, def.State.Topic)
 	switch {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
@@ -40,14 +35,14 @@ func checkState(ctx context.Context, def *Definition) []Checked {
 	case err != nil:
 		check.Detail, check.Hint = err.Error(), "see ingest.kafka.brokers: the topic of state.topic is there"
 	default:
-		check = compacted(ctx, client, check, count)
+		return compacted(ctx, client, def.State.Topic, check, count)
 	}
-	return []Checked{check}
+	return check
 }
 
 // compacted says whether the topic keeps the newest record of every stream, and no more for long.
-func compacted(ctx context.Context, client *kgo.Client, check Checked, partitions int) Checked {
-	policy, err := cleanupPolicy(ctx, client, check.Name[len("state "):])
+func compacted(ctx context.Context, client *kgo.Client, topic string, check Checked, partitions int) Checked {
+	policy, err := cleanupPolicy(ctx, client, topic)
 	check.OK, check.Detail = true, fmt.Sprintf("%d partitions, cleanup.policy %s", partitions, policy)
 	switch {
 	case err != nil:
