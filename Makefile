@@ -102,8 +102,8 @@ bench-pytorch: setup ## The encoder, training and matrix products beside PyTorch
 	bin/bench-pytorch --rounds 5 --python '$(PYTHON)' --cases '$(CASES)'
 
 bench-streams: build ## A thousand streams on one process: memory per stream, latency at half and at full capacity.
-	go run ./bench/streams --clips small
-	go run ./bench/streams --clips real
+	go run ./bench/streams --rounds 3 --length 20s --clips small
+	go run ./bench/streams --rounds 3 --length 20s --clips real
 
 bench-large: build ## Segments of 8 and 64 MiB, in their records and as claims, on a plain link and on one of 4 MiB/s, with Apache Kafka.
 	@scripts/setup.sh kafka

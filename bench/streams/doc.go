@@ -2,7 +2,7 @@
 // how long it takes from a segment being available on the topic to its result being durable, at half of that and at all of it.
 //
 //	make bench-streams
-//	go run ./bench/streams --streams 1000 --clips real --seconds 60
+//	go run ./bench/streams --streams 1000 --clips real --length 60s
 //
 // The broker is embedded in this process, so its memory and its time are not counted; its processors are those of the pipeline, though.
 package main

@@ -29,7 +29,7 @@ type settings struct {
 	streams, partitions           int
 	length                        time.Duration
 	clips, video, program, report string
-	few                           int
+	few, rounds                   int
 }
 
 // Report is what was measured.
@@ -69,6 +69,7 @@ type Load struct {
 func main() {
 	var s settings
 	flag.IntVar(&s.streams, "streams", 1000, "streams")
+	flag.IntVar(&s.rounds, "rounds", 1, "how often all of it is measured, each time with a process of its own")
 	flag.IntVar(&s.few, "few", 10, "how many streams the memory of many is compared with")
 	flag.IntVar(&s.partitions, "partitions", 12, "partitions of the segments' topic")
 	flag.DurationVar(&s.length, "length", time.Minute, "how long each load is measured")
@@ -79,10 +80,10 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	report, err := run(ctx, s)
+	reports, err := repeat(ctx, s)
 	if err == nil && s.report != "" {
 		var text []byte
-		if text, err = json.MarshalIndent(report, "", "  "); err == nil {
+		if text, err = json.MarshalIndent(reports, "", "  "); err == nil {
 			err = os.WriteFile(s.report, append(text, '\n'), 0o644)
 		}
 	}
@@ -90,6 +91,22 @@ func main() {
 		fmt.Fprintln(os.Stderr, "streams:", err)
 		os.Exit(1) //nolint:gocritic // nothing is left to stop
 	}
+}
+
+// repeat measures in rounds, and tells what they have in common.
+func repeat(ctx context.Context, s settings) ([]*Report, error) {
+	var reports []*Report
+	for range s.rounds {
+		report, err := run(ctx, s)
+		if err != nil {
+			return reports, err
+		}
+		reports = append(reports, report)
+	}
+	if len(reports) > 1 {
+		summarise(reports)
+	}
+	return reports, nil
 }
 
 // bench is one measurement.
