@@ -274,6 +274,18 @@ func TestAfterTheWarmupItDoesNotMatterWhereReadingBegan(t *testing.T) {
 	})
 }
 
+// Invariant 7 across a restart: frames are paired by their place in the stream, and what is half of a tubelet begins nothing.
+func TestAStreamReadFromTheMiddleOfATubeletPairsItsFramesAsBefore(t *testing.T) {
+	e := newVJEPA2(t, tinyConfig(model.Tubelet))
+	clip := noiseFrames(9, 24, 1)
+	want := encodeInParts(t, e, clip, 9)
+	for _, lengths := range [][]int{{8}, {1}, {3, 2}} {
+		got := encodeInParts(t, e, part(clip, 1, 9), lengths...)
+		require.Equal(t, want.Spans[1:], got.Spans, "%v", lengths)
+		require.Equal(t, bits(want.Data[want.Step():]), bits(got.Data), "%v", lengths)
+	}
+}
+
 func TestASpanLastsFromItsFirstFrameToTheEndOfItsLast(t *testing.T) {
 	e := newVJEPA2(t, tinyConfig(model.Tubelet))
 	state, clip := e.NewState(), noiseFrames(5, 24, 1)
