@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ensue-video/ensue/encoder"
 	"github.com/ensue-video/ensue/ingest"
 	"github.com/ensue-video/ensue/internal/fixture"
 	"github.com/ensue-video/ensue/stream"
@@ -58,14 +59,14 @@ func (l listed) Run(ctx context.Context, out chan<- *stream.Segment) error {
 	return nil
 }
 
-// stockReplay is the stock definition for recorded files, with these files.
+// stockReplay is the stock definition for recorded files, with these files and the encoder of a definition that names none.
 func stockReplay(t *testing.T, files ...string) *Definition {
 	t.Helper()
 	text, ok := Stock("replay")
 	require.True(t, ok)
 	def, findings := Parse("replay", text, func(string) (string, bool) { return "", false })
 	require.NotNil(t, def, "%v", findings)
-	def.Ingest.Files.Paths = files
+	def.Ingest.Files.Paths, def.Encoder.Model = files, encoder.DefaultModel
 	return def
 }
 

@@ -237,7 +237,7 @@ func modelFields() []Field {
 			Path: "encoder.model", Kind: KindEnum, Default: "pixels", Options: []string{"builtin", "pixels", "patches"}, OrPath: true,
 			Examples: []string{"./vjepa2-vitl-fpc64-256", "/models/lobby"},
 			Meant:    map[string]string{"default": "pixels", "embedded": "builtin", "pixel": "pixels"},
-			Why:      "it needs no model, judges short clips too, and is the cheapest",
+			Why:      "it is the cheapest; `demo`, `live` and `replay` name `builtin`",
 			Doc: "The encoder: the model that comes with the program (`builtin`), `pixels`, the bare `patches` of the picture, or the directory " +
 				"of a model, relative to the definition's file.",
 		},

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/html"
 
+	"github.com/ensue-video/ensue/encoder"
 	"github.com/ensue-video/ensue/internal/fixture"
 	"github.com/ensue-video/ensue/pipelines"
 	"github.com/ensue-video/ensue/stream"
@@ -32,7 +33,7 @@ func replayed(t *testing.T, options Options, files ...string) *Recorder {
 	}
 	def, findings := pipelines.Parse("replay", text, func(name string) (string, bool) { value, ok := env[name]; return value, ok })
 	require.NotNil(t, def, findings)
-	def.Ingest.Files.Paths = files
+	def.Ingest.Files.Paths, def.Encoder.Model = files, encoder.DefaultModel
 	options.Alpha, options.Decode = def.Predictor.Alpha(), def.Decode
 	recorder := New(options)
 	engine, err := pipelines.New(def, pipelines.WithObserver(recorder))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ensue-video/ensue/broker"
 	"github.com/ensue-video/ensue/decode"
+	"github.com/ensue-video/ensue/encoder"
 	"github.com/ensue-video/ensue/ingest"
 	"github.com/ensue-video/ensue/pipelines"
 	"github.com/ensue-video/ensue/publish"
@@ -155,7 +156,7 @@ func (b *bench) whole(ctx context.Context, round int) (time.Duration, error) {
 		return 0, pipelines.Refusal(findings)
 	}
 	def.Ingest.Kafka.Topic, def.Ingest.Kafka.Group = "in", fmt.Sprint("bench-", round)
-	def.Decode = b.config()
+	def.Decode, def.Encoder.Model = b.config(), encoder.DefaultModel
 	def.Sink.Kafka.Topic, def.Sink.DeadLetter.Kafka = "out", &sink.DeadLetterKafkaConfig{Topic: "dead", DeliveryTimeout: time.Minute}
 	running, stop := context.WithCancel(ctx)
 	defer stop()

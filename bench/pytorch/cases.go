@@ -24,6 +24,8 @@ type netCase struct {
 	crop, frames, batch int
 	train               bool
 	large               bool // with one thread PyTorch bfloat16 is left out, it takes half a minute a call
+	// recurrent is a training step of the recurrent family at the sizes and with the windows of weights/train.yaml: see recurrent.go.
+	recurrent bool
 }
 
 // The small model's frames are tubelets of two frames of video: 64 tokens at 128 pixels, 256 at 256.
@@ -41,6 +43,7 @@ var netCases = []netCase{
 	small("train", 384, 128, 4, true),
 	small("train", 384, 256, 2, true),
 	small("train", 384, 256, 8, true),
+	{name: "train recurrent batch 8", recurrent: true, train: true, crop: 64, frames: 24, batch: 8},
 }
 
 func small(what string, size, crop, batch int, train bool) netCase {
@@ -68,6 +71,9 @@ var productCases = [][3]int{
 func productName(s [3]int) string { return fmt.Sprintf("product %dx%dx%d", s[0], s[1], s[2]) }
 
 func (c netCase) config() model.Config {
+	if c.recurrent {
+		return recurrentConfig()
+	}
 	m := model.Default()
 	m.HiddenSize, m.NumHiddenLayers, m.NumAttentionHeads = c.size, c.layers, c.heads
 	m.CropSize, m.FramesPerClip, m.MLPRatio = c.crop, c.frames, 4
@@ -75,11 +81,23 @@ func (c netCase) config() model.Config {
 	return m
 }
 
+// targets is how many numbers the target of a training step has.
+func (c netCase) targets() int {
+	if c.recurrent {
+		r := c.config().Ensue.Recurrent
+		return c.batch * c.frames * r.Grid() * r.Grid() * len(r.Ahead) * r.Dim
+	}
+	return c.batch * c.tokens() * c.size
+}
+
 // tokens is how many tokens an item of the batch has.
 func (c netCase) tokens() int { return c.frames / 2 * (c.crop / 16) * (c.crop / 16) }
 
 // gflop is the work of a call, in products alone: tubelets, linear maps, attention; a training step does it three times.
 func (c netCase) gflop() float64 {
+	if c.recurrent {
+		return recurrentGFLOP(c)
+	}
 	n, d, b := float64(c.tokens()), float64(c.size), float64(c.batch)
 	work := b * (2*n*d*2*16*16*3 + float64(c.layers)*(24*n*d*d+4*n*n*d))
 	if c.train {
@@ -91,6 +109,9 @@ func (c netCase) gflop() float64 {
 // files is where the case's model and input lie.
 func (c netCase) files(cache string) files {
 	dir := filepath.Join(cache, fmt.Sprintf("d%d-l%d-p%d-f%d", c.size, c.layers, c.crop, c.frames))
+	if c.recurrent {
+		dir = filepath.Join(cache, "recurrent")
+	}
 	numbered := func(what string) string { return filepath.Join(dir, fmt.Sprintf("%s-%d.f32", what, c.batch)) }
 	return files{model: dir, input: numbered("input"), target: numbered("target")}
 }

@@ -67,12 +67,26 @@ func TestOurSideRuns(t *testing.T) {
 	require.Positive(t, took)
 	require.NoError(t, o.close())
 
+	requireTraining(t, c, f)
+}
+
+func TestOurSideTrainsTheRecurrentFamily(t *testing.T) {
+	c := netCase{name: "recurrent", recurrent: true, train: true, crop: 64, frames: 2, batch: 2}
+	f := c.files(t.TempDir())
+	require.NoError(t, f.make(c))
+	requireTraining(t, c, f)
+}
+
+// requireTraining takes a step: the loss falls.
+func requireTraining(t *testing.T, c netCase, f files) {
+	t.Helper()
 	c.train = true
-	o, err = openOurs(c, f, 1, nn.Float32, false)
+	o, err := openOurs(c, f, 1, nn.Float32, false)
 	require.NoError(t, err)
 	before := o.loss
 	_, err = o.measure(0)
 	require.NoError(t, err)
+	require.Positive(t, o.loss)
 	require.Less(t, o.loss, before)
 	require.NoError(t, o.close())
 }

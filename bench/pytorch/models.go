@@ -19,13 +19,17 @@ import (
 // files are what both sides read.
 type files struct {
 	model         string // a directory as transformers lays it out
-	input, target string // raw float32: [B, T, C, H, W] and [B, N, D]
+	input, target string // raw float32: [B, T, C, H, W] and [B, N, D]; recurrent models' [T, B, C, H, W] and [T, B, H', W', K D]
 }
 
 // make writes what is not there yet: random weights, biases and norms too, so that no part of the model goes unnoticed.
 func (f files) make(c netCase) error {
 	if _, err := os.Stat(filepath.Join(f.model, "config.json")); errors.Is(err, fs.ErrNotExist) {
-		if err := writeModel(f.model, c.config()); err != nil {
+		write := writeModel
+		if c.recurrent {
+			write = writeRecurrent
+		}
+		if err := write(f.model, c.config()); err != nil {
 			return err
 		}
 	}
@@ -33,7 +37,7 @@ func (f files) make(c netCase) error {
 	if err := writeRandom(f.input, 1, pixels); err != nil {
 		return err
 	}
-	return writeRandom(f.target, 2, c.batch*c.tokens()*c.size)
+	return writeRandom(f.target, 2, c.targets())
 }
 
 func writeModel(dir string, config model.Config) error {

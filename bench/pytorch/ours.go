@@ -23,9 +23,11 @@ type ours struct {
 	device  *nn.Device
 	encoder *encoder.VJEPA2 // owns net's weights; nil when training
 	tape    *nn.Tape
-	net     *encoder.VisionTransformer
-	pixels  *tensor.Dense
-	now     clock
+	net     interface { // what gives a forward pass its result
+		Forward(t *nn.Tape, pixels *nn.Value) *nn.Value
+	}
+	pixels *tensor.Dense
+	now    clock
 
 	// Of a training step:
 	target *tensor.Dense
@@ -49,7 +51,11 @@ func openOurs(c netCase, f files, threads int, precision nn.Precision, own bool)
 	if err != nil {
 		return nil, err
 	}
-	o.pixels = tensor.New(tensor.WithShape(c.batch, c.frames, c.crop, c.crop, 3), tensor.WithBacking(channelsLast(values, 3, c.crop*c.crop)))
+	shape := []int{c.batch, c.frames, c.crop, c.crop, 3}
+	if c.recurrent {
+		shape = []int{c.frames * c.batch, c.crop, c.crop, 3}
+	}
+	o.pixels = tensor.New(tensor.WithShape(shape...), tensor.WithBacking(channelsLast(values, 3, c.crop*c.crop)))
 	if err := o.load(c, f, precision); err != nil {
 		return nil, err
 	}
@@ -71,17 +77,26 @@ func (o *ours) load(c netCase, f files, precision nn.Precision) error {
 		o.net, o.encoder = e.Transformer(), e
 		return nil
 	}
-	ps := nn.NewParametersFrom(model.Layers(copied(m.Source("encoder.")), m.Config()))
-	o.net = encoder.NewVisionTransformer(ps, m.Config())
-	if err := ps.Err(); err != nil {
-		return err
+	if c.recurrent {
+		if o.net, o.params, err = loadRecurrent(m, c.batch); err != nil {
+			return err
+		}
+	} else {
+		ps := nn.NewParametersFrom(model.Layers(copied(m.Source("encoder.")), m.Config()))
+		o.net, o.params = encoder.NewVisionTransformer(ps, m.Config()), ps.All()
+		if err := ps.Err(); err != nil {
+			return err
+		}
 	}
 	target, err := readFloats(f.target)
 	if err != nil {
 		return err
 	}
-	o.target = tensor.New(tensor.WithShape(c.batch*c.tokens(), c.size), tensor.WithBacking(target))
-	o.params = ps.All()
+	width := c.size
+	if c.recurrent {
+		width = len(m.Config().Ensue.Recurrent.Ahead) * m.Config().Ensue.Recurrent.Dim
+	}
+	o.target = tensor.New(tensor.WithShape(len(target)/width, width), tensor.WithBacking(target))
 	o.adamw = nn.NewAdamW(o.params, nn.AdamWConfig{Decay: 0.05})
 	return nil
 }

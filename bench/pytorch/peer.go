@@ -32,6 +32,7 @@ type request struct {
 	Input   string  `json:"input,omitempty"`
 	Target  string  `json:"target,omitempty"`
 	Frames  int     `json:"frames,omitempty"`
+	Batch   int     `json:"batch,omitempty"`
 	Dtype   string  `json:"dtype,omitempty"`
 	Mode    string  `json:"mode,omitempty"`
 	File    string  `json:"file,omitempty"`
@@ -116,6 +117,9 @@ func (p *peer) open(c netCase, f files, dtype, mode string) (*theirs, error) {
 	r := request{Do: "open", ID: t.id, Kind: "forward", Model: f.model, Input: f.input, Frames: c.frames, Dtype: dtype, Mode: mode}
 	if c.train {
 		r.Kind, r.Target = "train", f.target
+		if c.recurrent {
+			r.Kind, r.Batch = "recurrent", c.batch
+		}
 	}
 	_, err := p.ask(r)
 	return t, err

@@ -6,6 +6,7 @@ Reads one JSON object a line from stdin and answers each with one JSON object a 
 
   {"do": "open", "id": ID, "kind": "forward", "model": DIR, "input": FILE, "dtype": "f32" | "bf16", "mode": MODE}
   {"do": "open", "id": ID, "kind": "train", "model": DIR, "input": FILE, "target": FILE, "mode": MODE}
+  {"do": "open", "id": ID, "kind": "recurrent", "model": DIR, "input": FILE, "target": FILE, "batch": B, "mode": MODE}   a step of it
   {"do": "run", "id": ID, "seconds": S}      calls for at least S seconds, at least once: seconds a call; "own": of processor time
   {"do": "step", "id": ID}                   one training step: its loss
   {"do": "output", "id": ID, "file": FILE}   the result, raw float32
@@ -132,7 +133,85 @@ class Train:
         return loss.item()
 
 
+class RecurrentModel(torch.nn.Module):
+    """ensue's recurrent family (encoder/conv.go, predictor/recurrent_net.go): frames [T*B, 3, S, S], time first, to what the heads say of
+    each, [T*B, K*D, H', W']."""
+
+    def __init__(self, directory, batch):
+        super().__init__()
+        self.sizes = json.loads((Path(directory) / "config.json").read_text())["ensue"]["recurrent"]
+        self.batch, self.weights = batch, load_file(Path(directory) / "model.safetensors")
+        self.conv1 = self.conv("encoder.conv1", 4, stride=2, padding=1)
+        self.conv2 = self.conv("encoder.conv2", 3, stride=2, padding=1)
+        self.conv3 = self.conv("encoder.conv3", 3, stride=2, padding=1)
+        self.residual = self.conv("encoder.residual", 3, padding=1)
+        self.project = self.conv("encoder.project", 1)
+        for name in ("input", "gates", "candidate", "trunk", "glance"):
+            setattr(self, name, self.conv("predictor." + name, 3, padding=1))
+        for name in ("change", "keep"):
+            setattr(self, name, self.conv("predictor." + name, 1))
+        del self.weights
+
+    def conv(self, name, kernel, **how):
+        """Weights are [out, kernel*kernel*in] in the file, channels last."""
+        weight, bias = self.weights[name + ".weight"], self.weights.get(name + ".bias")
+        weight = weight.reshape(weight.shape[0], kernel, kernel, -1).permute(0, 3, 1, 2)
+        layer = torch.nn.Conv2d(weight.shape[1], weight.shape[0], kernel, bias=bias is not None, **how)
+        layer.weight.data.copy_(weight)
+        if bias is not None:
+            layer.bias.data.copy_(bias)
+        return layer
+
+    def tokens(self, x):
+        gelu = torch.nn.functional.gelu
+        x = gelu(self.conv3(gelu(self.conv2(gelu(self.conv1(x))))))
+        x = self.project(x + gelu(self.residual(x))).permute(0, 2, 3, 1)
+        return torch.nn.functional.layer_norm(x, x.shape[-1:]).permute(0, 3, 1, 2)
+
+    def remember(self, tokens):
+        hidden = self.sizes["hidden"]
+        states, h = [], torch.zeros(self.batch, hidden, *tokens.shape[2:]).to(memory_format=torch.channels_last)
+        for says in self.input(tokens).split(self.batch):
+            r, u = torch.sigmoid(says[:, : 2 * hidden] + self.gates(h)).split(hidden, 1)
+            n = torch.tanh(says[:, 2 * hidden :] + self.candidate(r * h))
+            h = u * h + (1 - u) * n
+            states.append(h)
+        return torch.cat(states)
+
+    def forward(self, x):
+        tokens = self.tokens(x)
+        z = torch.nn.functional.gelu(self.trunk(self.remember(tokens)) + self.glance(tokens))
+        change = self.change(z).unflatten(1, (len(self.sizes["ahead"]), -1))
+        return (torch.sigmoid(self.keep(z)).unsqueeze(2) * tokens.unsqueeze(1) + change).flatten(1, 2)
+
+
+class RecurrentTrain:
+    """One step of the recurrent family: forward, smooth L1, backward, AdamW; channels last, which is PyTorch's faster layout here."""
+
+    def __init__(self, request):
+        self.model = RecurrentModel(request["model"], request["batch"]).to(memory_format=torch.channels_last)
+        side, sizes = self.model.sizes["size"], self.model.sizes
+        self.input = raw(request["input"], -1, 3, side, side).to(memory_format=torch.channels_last)
+        grid = side // 8
+        self.target = raw(request["target"], -1, grid, grid, len(sizes["ahead"]) * sizes["dim"]).permute(0, 3, 1, 2)
+        self.run = torch.compile(self.model) if request["mode"] == "compile" else self.model
+        groups = [
+            {"params": [p for p in self.model.parameters() if p.ndim > 1], "weight_decay": 0.05},
+            {"params": [p for p in self.model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=1e-4, fused=True)
+
+    def __call__(self):
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = torch.nn.functional.smooth_l1_loss(self.run(self.input), self.target)
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+
 def make(request):
+    if request["kind"] == "recurrent":
+        return RecurrentTrain(request)
     if request["kind"] == "train":
         return Train(request)
     return OnnxForward(request) if request["mode"] == "onnxruntime" else Forward(request)

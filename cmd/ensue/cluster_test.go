@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ensue-video/ensue/broker"
+	"github.com/ensue-video/ensue/encoder"
 	"github.com/ensue-video/ensue/internal/apachekafka"
 	"github.com/ensue-video/ensue/internal/fixture"
 	"github.com/ensue-video/ensue/stream"
@@ -125,6 +126,9 @@ func killInMidStream(t *testing.T, addr string, flags []string, more ...string) 
 func replay(t *testing.T, files []string, flags ...string) map[string]*stream.Result {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "replayed.jsonl")
+	if !slices.Contains(flags, "--model") { // that of a definition which names none
+		flags = append([]string{"--model", encoder.DefaultModel}, flags...)
+	}
 	got := ensue(t, slices.Concat([]string{"replay", "--quiet", "--results", path}, flags, files)...)
 	require.Zero(t, got.code, got.err)
 	file, err := os.Open(path)

@@ -68,7 +68,7 @@ func (a *app) initCommand() *cobra.Command {
 	f.StringVar(&b.Results, "results", "video.energy", "topic of the results")
 	f.StringVar(&b.Dead, "dead-letters", "video.dead", "topic of what cannot be processed")
 	f.StringVar(&b.State, "state", "video.state", "topic of what is known of streams")
-	f.StringVar(&b.Model, "model", "", "encoder: pixels or builtin (default pixels)")
+	f.StringVar(&b.Model, "model", "", "encoder: builtin or pixels (default builtin)")
 	f.Float64Var(&b.FalseAlarms, "false-alarms", 1, "false alarms to accept a day, for every stream")
 	f.StringVar(&b.Clip, "clip", "", "a clip for the test; it stays where it is (default: a sample, written to clips/)")
 	f.BoolVar(&b.force, "force", false, "overwrite files that are there")
@@ -135,7 +135,7 @@ func (a *app) complete(command *cobra.Command, folder string, b *beginning) erro
 		q.text("brokers", "Kafka broker", &b.Brokers, b.Brokers)
 		q.text("topic", "Topic of the segments", &b.Topic, b.Topic)
 	}
-	q.choice("model", "Encoder (pixels is small and fast, builtin is learned)", &b.Model, "pixels", "builtin")
+	q.choice("model", "Encoder (builtin is learned, pixels is smaller and faster)", &b.Model, "builtin", "pixels")
 	q.text("clip", "A clip to test with (empty: a sample)", &b.Clip, b.Clip)
 	if q.err != nil {
 		return inputError("init.answers", q.err, "answer the questions, or use flags and --yes")

@@ -49,7 +49,7 @@ func readmeLines(t *testing.T, folder string) []string {
 func TestInitWritesAPipelineThatPassesItsTest(t *testing.T) {
 	for name, flags := range map[string][]string{
 		"kafka": nil, "files": {"--source", "files"},
-		"of-ones-own": {"--model", "builtin", "--false-alarms", "2.5", "--topic", "cameras", "--clip", samples()[2]},
+		"of-ones-own": {"--model", "pixels", "--false-alarms", "2.5", "--topic", "cameras", "--clip", samples()[2]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := filepath.Join(t.TempDir(), name)

@@ -185,9 +185,9 @@ func TestWhatWasLearnedWithAModelComesAlongOnlyWhereTheNumbersStay(t *testing.T)
 	narrow := filepath.Join(t.TempDir(), "narrow")
 	said, got = envelopeOf(t, "model", "import", src, narrow, "--dtype", "bf16")
 	require.Zero(t, got.code, got.err)
-	require.Equal(t, []any{predictor.VerifierFile}, said.Data.(map[string]any)["left_out"])
+	require.Equal(t, []any{predictor.EnergyFile, predictor.VerifierFile}, said.Data.(map[string]any)["left_out"])
 	require.NoFileExists(t, filepath.Join(narrow, predictor.VerifierFile))
-	require.FileExists(t, filepath.Join(narrow, predictor.EnergyFile), "it is of the picture's flow alone: any model will do")
+	require.NoFileExists(t, filepath.Join(narrow, predictor.EnergyFile), "it judges by the model's tokens too")
 }
 
 func TestModelsAreNotCopiedWhereThatIsAMistake(t *testing.T) {

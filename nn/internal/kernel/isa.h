@@ -15,9 +15,10 @@ enum { ENSUE_STRIP = 12 };
 // ENSUE_QUERIES rounded up to whole vectors.
 enum { ENSUE_QUERIES_PADDED = (ENSUE_QUERIES + ENSUE_PAD - 1) / ENSUE_PAD * ENSUE_PAD };
 
-// Sums over k go through blocks of about depth, so that a panel of weights and the rows beside it stay in a core's cache.
-static inline long ensue_depth_block(long k, long depth) {
-  long blocks = (k + depth - 1) / depth;
+// Sums over k go through blocks of about this length, so that a panel of weights and the rows beside it stay in a core's cache.
+enum { ENSUE_DEPTH = 1024 };
+static inline long ensue_depth_block(long k) {
+  long blocks = (k + ENSUE_DEPTH - 1) / ENSUE_DEPTH;
   return blocks > 1 ? ((k + blocks - 1) / blocks + 15) / 16 * 16 : k;
 }
 

@@ -24,8 +24,7 @@ static inline __attribute__((always_inline)) float max8(__m256 v) {
 #define PR 6
 #define PV 2
 // A core of Zen 2 to 4 and of client processors has half a MiB to itself, or little more.
-#define DEPTH 512
-#define CACHED (1 << 15)
+#define CACHED (1 << 16)
 #define ISA_NAME "avx2"
 #define ISA(name) name##_avx2
 #define VMAX(a, b) ((vf)_mm256_max_ps((__m256)(a), (__m256)(b)))

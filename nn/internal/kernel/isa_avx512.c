@@ -12,7 +12,6 @@
 #define NV 2
 #define PR 8
 #define PV 3
-#define DEPTH 1024
 #define CACHED (1 << 17)
 #define ISA_NAME "avx512"
 #define ISA(name) name##_avx512

@@ -8,7 +8,6 @@
 #define NV 2
 #define PR 6
 #define PV 2
-#define DEPTH 1024
 #define CACHED (1 << 17)
 #define ISA_NAME "portable"
 #define ISA(name) name##_portable

@@ -198,7 +198,7 @@ typedef struct {
   void (*unfold)(const ensue_unfold *, long first, long last);
   void (*fold)(const ensue_unfold *, long first, long last);
   long tile_rows, tile_columns; // of a product
-  long depth, cached;           // how long its blocks of k are, and how many floats of x stay in a core's cache beside a panel of weights
+  long cached;                  // how many floats of x stay in a core's cache beside a panel of weights
   void (*product)(const ensue_product *, long first, long last, long from, long to);
   void (*pack)(const ensue_pack *, long first, long last);
   void (*pack_rows)(const ensue_pack *, long first, long last);

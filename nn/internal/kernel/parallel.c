@@ -237,7 +237,7 @@ enum { ITEM = 1 << 20 };
 
 static cuts cut(ensue_set on, const ensue_product *p) {
   const long tile = on.isa->tile_rows, panels = chunks(p->n, on.isa->tile_columns), threads = ensue_team_size(on.team);
-  const long depth = most(1, ensue_depth_block(p->k, on.isa->depth)), fit = most(tile, on.isa->cached / depth / tile * tile);
+  const long depth = most(1, ensue_depth_block(p->k)), fit = most(tile, on.isa->cached / depth / tile * tile);
   cuts c = {on.isa, p, 0, 1, panels};
   long blocks = chunks(p->m, fit);
   c.rows = chunks(chunks(p->m, blocks), tile) * tile;

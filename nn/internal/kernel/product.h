@@ -127,7 +127,7 @@ INLINE void ISA(any_tile)(int rows, long cols, int panels, const ISA(tile_walk) 
 
 // Rows [first, last) of the panels [from, to). Tiles begin at multiples of PR.
 static void ISA(product)(const ensue_product *p, long first, long last, long from, long to) {
-  const long block = ensue_depth_block(p->k, DEPTH);
+  const long block = ensue_depth_block(p->k);
   for (long k = 0; k == 0 || k < p->k; k += block) {
     const long depth = p->k - k < block ? p->k - k : block;
     const ISA(tile_walk) walk = {depth, 1, p->x_row, 0};
