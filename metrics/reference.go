@@ -20,6 +20,7 @@ func Reference() []byte {
 		{"Health", healthMetrics()},
 		{"Reading from Kafka", ingestMetrics()},
 		{"Streams", streamMetrics()},
+		{"Reloads", reloadMetrics()},
 		{"What runs", infoMetrics()},
 	} {
 		fmt.Fprintf(&b, "## %s\n\n| metric | type | counts | labels | what it says |\n| --- | --- | --- | --- | --- |\n", section.title)
@@ -43,6 +44,7 @@ func labelsOf(m Metric) string {
 const referenceHead = "<!-- Made from the table in metrics/table.go by go test ./metrics -run TestReference -update; do not edit. -->\n" +
 	"# Metrics\n\n" +
 	"With `serve` in its definition a pipeline answers Prometheus at `/metrics` of the same address as the [live page](live.md).\n" +
+	"`ensue demo --serve` has all that the dashboard asks for: `curl localhost:8080/metrics`.\n" +
 	"[operations.md](operations.md) says which to watch and what to do; `deploy/prometheus` and `deploy/grafana` hold the\n" +
 	"alert rules and the dashboard.\n\n" +
 	"Every metric carries the label `pipeline`, the definition's `name`. Beside them stand those of the Go runtime (`go_…`) and\n" +

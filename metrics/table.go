@@ -80,6 +80,10 @@ const (
 	StreamResults   = "ensue_stream_results_total"
 	StreamLastStamp = "ensue_stream_last_result_timestamp_seconds"
 
+	Reloads           = "ensue_config_reloads_total"
+	ReloadSuccessful  = "ensue_config_last_reload_successful"
+	ReloadSuccessTime = "ensue_config_last_reload_success_timestamp_seconds"
+
 	ModelInfo = "ensue_model_info"
 	BuildInfo = "ensue_build_info"
 )
@@ -96,7 +100,7 @@ const (
 func Table() []Metric {
 	var all []Metric
 	for _, part := range []func() []Metric{
-		flowMetrics, stageMetrics, timeMetrics, healthMetrics, ingestMetrics, streamMetrics, infoMetrics,
+		flowMetrics, stageMetrics, timeMetrics, healthMetrics, ingestMetrics, streamMetrics, reloadMetrics, infoMetrics,
 	} {
 		all = append(all, part()...)
 	}
@@ -242,6 +246,24 @@ func streamMetrics() []Metric {
 		{
 			Name: StreamLastStamp, Type: Gauge, Unit: "seconds since 1970", Labels: []Label{one},
 			Help: "When the stream's last result was written.",
+		},
+	}
+}
+
+// reloadMetrics are named as Prometheus names its own.
+func reloadMetrics() []Metric {
+	return []Metric{
+		{
+			Name: Reloads, Type: Counter, Unit: "reloads", Labels: []Label{{"outcome", "taken_over, unchanged, refused"}},
+			Help: "Attempts to take a changed definition over (SIGHUP, --watch).",
+		},
+		{
+			Name: ReloadSuccessful, Type: Gauge, Unit: "0 or 1",
+			Help: "It is 0 while the definition that was read last is refused: what runs is not what the file says.",
+		},
+		{
+			Name: ReloadSuccessTime, Type: Gauge, Unit: "seconds since 1970",
+			Help: "When the definition that runs was last read: at the start, or by a reload that was not refused.",
 		},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ensue-video/ensue/stream"
 )
@@ -12,8 +13,12 @@ import (
 type Counts struct {
 	// Received segments were taken in, Dropped ones given up because a queue was full.
 	Received, Dropped atomic.Int64
-	// Reloads were taken over, ReloadsRefused not: what changed needs a restart, or the new file is broken.
-	Reloads, ReloadsRefused atomic.Int64
+	// Reloads were taken over, ReloadsUnchanged changed nothing, ReloadsRefused were not taken over: what changed needs a restart, or the new
+	// file is broken.
+	Reloads, ReloadsUnchanged, ReloadsRefused atomic.Int64
+	// settled is when the definition that runs was last read, in nanoseconds; differs says that the one read last is another.
+	settled atomic.Int64
+	differs atomic.Bool
 	// Lost segments went to another process before their results were written.
 	Lost atomic.Int64
 	// Bytes of payloads were taken in with their records.
@@ -32,7 +37,26 @@ type Counts struct {
 }
 
 func newCounts() *Counts {
-	return &Counts{verdicts: map[stream.Verdict]int64{}, codes: map[stream.Code]int64{}}
+	c := &Counts{verdicts: map[stream.Verdict]int64{}, codes: map[stream.Code]int64{}}
+	c.settled.Store(time.Now().UnixNano())
+	return c
+}
+
+// Refuse books a changed definition that is not taken over: by Reload, or by whoever could not even read it.
+func (c *Counts) Refuse() {
+	c.ReloadsRefused.Add(1)
+	c.differs.Store(true)
+}
+
+// reloaded books a definition that is, or already was, what runs.
+func (c *Counts) reloaded(changes int) {
+	if changes == 0 {
+		c.ReloadsUnchanged.Add(1)
+	} else {
+		c.Reloads.Add(1)
+	}
+	c.differs.Store(false)
+	c.settled.Store(time.Now().UnixNano())
 }
 
 // Verdicts is how many results had each verdict.

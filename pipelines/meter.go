@@ -146,6 +146,7 @@ func (e *Engine) readMetrics(emit metrics.Emit) {
 		emit(metrics.QueueCapacity, float64(s.Room), s.Name)
 	}
 	e.readHealth(emit)
+	e.readReloads(emit)
 	if reporter, ok := e.source.(ingest.Reporter); ok && e.def.Ingest.Kafka != nil {
 		readIngest(reporter.Stats(), emit)
 	}
@@ -194,6 +195,19 @@ func (e *Engine) readHealth(emit metrics.Emit) {
 	emit(metrics.MemoryLimit, float64(state.limit))
 	emit(metrics.GateWaiting, float64(state.waiting))
 	emit(metrics.StreamsInFlight, float64(state.streams))
+}
+
+func (e *Engine) readReloads(emit metrics.Emit) {
+	c := e.counts
+	emit(metrics.Reloads, float64(c.Reloads.Load()), "taken_over")
+	emit(metrics.Reloads, float64(c.ReloadsUnchanged.Load()), "unchanged")
+	emit(metrics.Reloads, float64(c.ReloadsRefused.Load()), "refused")
+	successful := 1.0
+	if c.differs.Load() {
+		successful = 0
+	}
+	emit(metrics.ReloadSuccessful, successful)
+	emit(metrics.ReloadSuccessTime, float64(c.settled.Load())/float64(time.Second))
 }
 
 func readIngest(stats ingest.Stats, emit metrics.Emit) {

@@ -103,30 +103,31 @@ func (e *Engine) Reload(ctx context.Context, next *Definition) ([]Change, error)
 	before := e.reloading.now.Load()
 	changes := e.refusals(before.def, next, Changes(before.def, next))
 	if err := refusal(changes); err != nil {
-		e.counts.ReloadsRefused.Add(1)
+		e.counts.Refuse()
 		return changes, err
 	}
 	if len(changes) == 0 {
+		e.counts.reloaded(0)
 		return nil, nil
 	}
 	after := &settings{def: next, scorer: before.scorer}
 	if touches(changes, "predictor.calibrate") {
 		scorer, err := before.scorer.Recalibrated(next.Predictor.Calibrate)
 		if err != nil {
-			e.counts.ReloadsRefused.Add(1)
+			e.counts.Refuse()
 			return changes, err
 		}
 		after.scorer = scorer
 	}
 	if touches(changes, "sink") {
 		if err := e.swap(ctx, next); err != nil {
-			e.counts.ReloadsRefused.Add(1)
+			e.counts.Refuse()
 			return changes, err
 		}
 	}
 	e.intake.gate.setLimits(next.Decode.Limits)
 	e.reloading.now.Store(after)
-	e.counts.Reloads.Add(1)
+	e.counts.reloaded(len(changes))
 	for _, change := range changes {
 		e.log.Info("the definition changed", "key", change.Path, "from", change.From, "to", change.To)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ensue-video/ensue/internal/fixture"
+	"github.com/ensue-video/ensue/metrics"
 	"github.com/ensue-video/ensue/stream"
 )
 
@@ -120,11 +121,49 @@ func TestReloadRefusesKeyByKeyWhatNeedsARestart(t *testing.T) {
 		"name": true, "decode.fps": true, "queues.size": true, "predictor.calibrate.warmup": false, "sink.jsonl.path": false,
 	}, refused)
 	require.EqualValues(t, 1, engine.Counts().ReloadsRefused.Load())
+	require.Equal(t, []float64{0, 0, 1, 0}, counted(t, engine))
+	since := told(t, engine, metrics.ReloadSuccessTime)[0]
+	changes, err = engine.Reload(t.Context(), recorded(t, folder, "r.jsonl", ""))
+	require.NoError(t, err)
+	require.Empty(t, changes)
+	require.Equal(t, []float64{0, 1, 1, 1}, counted(t, engine), "what the file says is what runs again")
+	require.Greater(t, told(t, engine, metrics.ReloadSuccessTime)[0], since)
 	require.Zero(t, engine.Counts().Reloads.Load())
 	require.Equal(t, time.Minute, engine.reloading.now.Load().def.Predictor.Calibrate.Warmup, "nothing was taken over")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.NoError(t, engine.Run(ctx))
+}
+
+// counted are the reloads that were taken over, changed nothing and were refused, and whether the last one succeeded, as Prometheus is
+// told.
+func counted(t *testing.T, engine *Engine) []float64 {
+	t.Helper()
+	by := told(t, engine, metrics.Reloads, "taken_over", "unchanged", "refused")
+	return append(by, told(t, engine, metrics.ReloadSuccessful)...)
+}
+
+// told are the values of a metric, one for each value of its label.
+func told(t *testing.T, engine *Engine, name string, labels ...string) []float64 {
+	t.Helper()
+	families, err := engine.Metrics().Gather()
+	require.NoError(t, err)
+	values := make([]float64, max(len(labels), 1))
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			value, at := m.GetCounter().GetValue()+m.GetGauge().GetValue(), 0
+			for _, label := range m.GetLabel() {
+				if i := slices.Index(labels, label.GetValue()); i >= 0 {
+					at = i
+				}
+			}
+			values[at] = value
+		}
+	}
+	return values
 }
 
 // TestASinkThatCannotBeOpenedLeavesTheOldOne: results go on where they went.

@@ -53,13 +53,14 @@ func (r *reloader) run(ctx context.Context) {
 func (r *reloader) reload(ctx context.Context, asked bool) {
 	if r.name == "-" {
 		r.log.Warn("the definition came from the standard input and cannot be read again")
+		r.engine.Counts().Refuse()
 		return
 	}
 	data, err := r.read(r.name)
 	if err != nil {
 		if asked { // a watched file may be away for a moment while an editor writes it
 			r.log.Warn("the definition cannot be read; the pipeline goes on as it is", "file", r.name, "error", err)
-			r.engine.Counts().ReloadsRefused.Add(1)
+			r.engine.Counts().Refuse()
 		}
 		return
 	}
@@ -73,7 +74,7 @@ func (r *reloader) reload(ctx context.Context, asked bool) {
 		findings = append(findings, pipelines.Review(def)...)
 	}
 	if pipelines.HasErrors(findings) {
-		r.engine.Counts().ReloadsRefused.Add(1)
+		r.engine.Counts().Refuse()
 		for _, finding := range findings {
 			r.log.Warn("the changed definition has errors; the pipeline goes on as it is", "finding", finding.String())
 		}
@@ -83,8 +84,12 @@ func (r *reloader) reload(ctx context.Context, asked bool) {
 }
 
 func (r *reloader) take(ctx context.Context, def *pipelines.Definition) {
+	level := r.levels.Level()
 	r.levelOf(def)
 	changes, err := r.engine.Reload(ctx, def)
+	if err != nil {
+		r.levels.Set(level)
+	}
 	for _, change := range changes {
 		if change.Refused != "" {
 			r.log.Warn("this change needs a restart", "key", change.Path, "from", change.From, "to", change.To, "because", change.Refused)

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,15 +37,16 @@ func (h *heard) String() string {
 // TestRunTakesAChangedDefinitionOver: at SIGHUP, and by itself with --watch; what is broken or needs a restart leaves it running.
 func TestRunTakesAChangedDefinitionOver(t *testing.T) {
 	folder := t.TempDir()
-	path := filepath.Join(folder, "lobby.yaml")
+	path, address := filepath.Join(folder, "lobby.yaml"), freeAddress(t)
 	change := func(warmup, more string) {
 		text := fmt.Sprintf(`version: 1
 name: lobby
 log: info
+serve: {address: "%s"}
 ingest: {files: {paths: [%s/inbox], watch: true, settle: 200ms}}
 predictor: {calibrate: {warmup: %s}}
 sink: {jsonl: {path: %s/r.jsonl}, dead_letter: {jsonl: {path: %s/dead.jsonl}}}
-%s`, folder, warmup, folder, folder, more)
+%s`, address, folder, warmup, folder, folder, more)
 		require.NoError(t, os.WriteFile(path+".new", []byte(text), 0o644))
 		require.NoError(t, os.Rename(path+".new", path))
 	}
@@ -83,10 +86,39 @@ sink: {jsonl: {path: %s/r.jsonl}, dead_letter: {jsonl: {path: %s/dead.jsonl}}}
 			change("9s", "retry: {attempts: 5}\n")
 			hangup()
 			says("key=retry.attempts from=3 to=5")
+			counted := func(taken, refused, successful int) {
+				t.Helper()
+				for _, line := range []string{
+					fmt.Sprintf(`ensue_config_reloads_total{outcome="taken_over",pipeline="lobby"} %d`, taken),
+					fmt.Sprintf(`ensue_config_reloads_total{outcome="refused",pipeline="lobby"} %d`, refused),
+					fmt.Sprintf(`ensue_config_last_reload_successful{pipeline="lobby"} %d`, successful),
+				} {
+					require.Eventually(t, func() bool { return strings.Contains(scraped(t, address), line+"\n") }, time.Minute, 20*time.Millisecond, line)
+				}
+			}
+			counted(2, 2, 1)
+			change("9s", "retry: {atempts: 5}\n")
+			hangup()
+			says("retry.atempts")
+			counted(2, 3, 0)
+			change("9s", "retry: {attempts: 5}\n")
+			hangup()
+			counted(2, 3, 1) // as it was before: nothing to take over, and what runs is what the file says
 			require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 			require.Zero(t, p.end(t), said.String())
 		})
 	}
+}
+
+// scraped is what a running pipeline tells Prometheus.
+func scraped(t *testing.T, address string) string {
+	t.Helper()
+	response, err := http.Get("http://" + address + "/metrics")
+	require.NoError(t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return string(text)
 }
 
 // startWith starts the program and hears what it says on stderr.
