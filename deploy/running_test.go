@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/ensue-video/ensue/broker"
+	"github.com/ensue-video/ensue/demo"
 	"github.com/ensue-video/ensue/examples/video"
 	"github.com/ensue-video/ensue/pipelines"
 	"github.com/ensue-video/ensue/publish"
@@ -55,6 +56,24 @@ serve: {address: "%s", token: %s, streams: 2}
 	}, 20*time.Second, 20*time.Millisecond)
 	inBackground(t, "the sender", func(ctx context.Context) error { return send(ctx, t.TempDir(), embedded.Addrs()) })
 	return r
+}
+
+// demonstrated is the demo with its live page, at the speed that it has then.
+func demonstrated(t *testing.T) *running {
+	t.Helper()
+	pages := make(chan string, 1)
+	options := demo.Options{Folder: t.TempDir(), Speed: 1, Serve: "127.0.0.1:0", OnPage: func(address string) { pages <- address }}
+	inBackground(t, "the demo", func(ctx context.Context) error {
+		_, err := demo.Run(ctx, options)
+		return err
+	})
+	select {
+	case address := <-pages:
+		return &running{address: address}
+	case <-time.After(time.Minute):
+		t.Fatal("the demo has no page")
+		return nil
+	}
 }
 
 // inBackground runs work until the test ends; being told to stop is no failure.
