@@ -31,7 +31,7 @@ RESULTS_VIDEO ?= ../shared/video
 MODELS ?=
 SEEDS ?=
 
-.PHONY: help setup build demo live pictures test test-unit test-pure test-race test-mats test-kafka lint format generate bench bench-decode bench-pipeline bench-pytorch bench-streams bench-large chaos test-chaos soak fuzz results train-default docs clean
+.PHONY: help setup setup-tests build demo live pictures test test-unit test-pure test-race test-mats test-kafka lint format generate bench bench-decode bench-pipeline bench-pytorch bench-streams bench-large chaos test-chaos soak fuzz results train-default docs clean
 
 help: ## List every target.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,13 +39,16 @@ help: ## List every target.
 setup: ## Install the system libraries that are missing (root on Debian/Ubuntu), or say which and how.
 	@scripts/setup.sh
 
+setup-tests: ## Bring what only tests use: Chromium, PostgreSQL, Prometheus. What cannot be had is said, and its tests skip.
+	@scripts/setup.sh tests
+
 build: setup ## Build bin/ensue.
 	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ensue ./cmd/ensue
 
 demo: build ## Set up, build, and run the whole pipeline on the embedded broker with the sample video.
 	bin/ensue demo
 
-test: setup test-unit test-pure test-race test-mats test-kafka test-chaos ## Set up and run every test, on a real Apache Kafka too where there is Java and Maven.
+test: setup setup-tests test-unit test-pure test-race test-mats test-kafka test-chaos ## Set up and run every test, on a real Apache Kafka too where there is Java and Maven.
 
 test-unit: setup ## Run the tests of every package.
 	go test -timeout 15m ./...
@@ -67,8 +70,9 @@ test-chaos: build ## Two minutes of chaos on the embedded broker, and where ther
 	@scripts/setup.sh kafka
 	scripts/test-chaos.sh
 
-live: ## What the live page costs with a hundred streams (needs Chromium); WALL=10m for longer.
+live: build ## What the live page costs with a hundred streams, by itself and with a pipeline (needs Chromium); WALL=10m for longer.
 	go test -count 1 -timeout 30m -run AHundredStreams -v ./web -wall $(or $(WALL),1m)
+	go test -count 1 -timeout 30m -run AHundredStreams -v ./bench/streams -wall $(or $(WALL),1m)
 
 pictures: ## Make the pictures of docs/ anew, from the demo (needs Chromium).
 	go test -count 1 -run Pictures ./demo -update

@@ -318,6 +318,34 @@ func TestSetupSaysWhatIsMissingAndHow(t *testing.T) {
 	}
 }
 
+// TestWhatOnlyTestsUseIsNoReasonToFail: `make test` goes on where it cannot be had, and says what will be skipped.
+func TestWhatOnlyTestsUseIsNoReasonToFail(t *testing.T) {
+	for name, tools := range map[string]map[string]string{
+		"a bare machine": nil,
+		"root without a network": {
+			"id": "echo 0", "dpkg-query": "exit 1", "apt-get": "exit 100", "python3": "exit 1", "npm": "exit 1", "mkdir": `/bin/mkdir "$@"`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root, bin := t.TempDir(), t.TempDir()
+			for tool, body := range tools {
+				require.NoError(t, os.WriteFile(filepath.Join(bin, tool), []byte("#!/bin/bash\n"+body+"\n"), 0o700))
+			}
+			require.NoError(t, os.Mkdir(filepath.Join(root, "scripts"), 0o755))
+			script := filepath.Join(root, "scripts", "setup.sh")
+			require.NoError(t, os.WriteFile(script, []byte(read(t, "scripts/setup.sh")), 0o600))
+			setup := exec.CommandContext(t.Context(), "/bin/bash", script, "tests")
+			setup.Env = []string{"PATH=" + bin}
+			out, err := setup.CombinedOutput()
+			require.NoErrorf(t, err, "%s", out)
+			for _, text := range []string{"no Chromium: the tests", "no Prometheus: the tests"} {
+				require.Contains(t, string(out), text)
+			}
+		})
+	}
+}
+
 func read(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)

