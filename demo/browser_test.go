@@ -85,6 +85,7 @@ func TestTheLivePageOfARealPipeline(t *testing.T) {
 		require.Regexp(t, `^energy -?[\d.]+; by chance (less than )?once in [\d.,]+ \w+$`, what)
 	}
 	p.Until("document.querySelector('.card.alarmed .name').textContent !== 'shelf'") // alarms come first
+	p.Until("document.querySelector('#dead-list code') !== null")
 	require.Regexp(t, `^decode\.`, browser.Eval[string](p, "document.querySelector('#dead-list code').textContent"))
 
 	select {
@@ -103,7 +104,7 @@ func TestTheLivePageOfARealPipeline(t *testing.T) {
 	}
 
 	// Acknowledged, for everybody who looks.
-	p.Do(chromedp.Click("#alarm-list .ack"))
+	p.Click("#alarm-list .ack")
 	p.Until("document.getElementById('alarm-count').textContent !== '' && " +
 		"fetch('api/state').then((r) => r.json()).then((s) => s.alarms.filter((a) => a.acknowledged).length === 1)")
 	require.Empty(t, p.Problems())
@@ -144,7 +145,7 @@ func TestThePicturesOfTheDocuments(t *testing.T) {
 	p = chromium.Open("file://"+file, look)
 	p.Until("document.querySelectorAll('th button').length > 0")
 	p.Do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}}))
-	p.Do(chromedp.Click("#table-alarms tr[data-row='2'] a")) // the cut in yard
+	p.Click("#table-alarms tr[data-row='2'] a") // the cut in yard
 	p.Until("document.activeElement.classList.contains('chart') && document.querySelector('#v3 .shot img').complete")
 	p.Picture(fixture.Repository("docs", "pictures", "report.webp"))
 }

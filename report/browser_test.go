@@ -55,15 +55,17 @@ func TestTheReportAnswersClicksAndKeys(t *testing.T) {
 	// The tables sort, downwards at the second click.
 	first := "document.querySelector('#videos tbody tr th').textContent"
 	require.Equal(t, "garden", browser.Eval[string](p, first))
-	p.Do(chromedp.Click("#videos th:first-child button"), chromedp.Click("#videos th:first-child button"))
-	require.Equal(t, "yard", browser.Eval[string](p, first))
+	p.Click("#videos th:first-child button")
+	p.Click("#videos th:first-child button")
+	browser.Becomes(p, "yard", first)
 	require.Equal(t, "descending", browser.Eval[string](p, "document.querySelector('#videos thead th').getAttribute('aria-sort')"))
 
 	// The arrow keys walk along a timeline, n goes to the next alarm, and the moments that look alike are told.
 	p.Do(chromedp.Focus("#v3 .chart"), chromedp.KeyEvent(kb.Home), chromedp.KeyEvent(kb.ArrowRight))
-	require.Equal(t, "1", browser.Eval[string](p, "document.activeElement.getAttribute('aria-valuenow')"))
+	browser.Becomes(p, "1", "document.activeElement.getAttribute('aria-valuenow')")
 	require.Contains(t, browser.Eval[string](p, "document.activeElement.getAttribute('aria-valuetext')"), "warming up")
 	p.Do(chromedp.KeyEvent("n"))
+	p.Until("document.querySelectorAll('#v3 .alike li').length > 0 && document.activeElement.getAttribute('aria-valuenow') !== '1'")
 	require.Regexp(t, `^0:2[89]\.\d breaks: [\d.]+× the expected, energy [\d.]+, expected [\d.]+ to [\d.]+, `+
 		`by chance (less than )?once in [\d.,]+ \w+$`,
 		browser.Eval[string](p, "document.activeElement.getAttribute('aria-valuetext')"))
@@ -72,18 +74,18 @@ func TestTheReportAnswersClicksAndKeys(t *testing.T) {
 	p.Screenshot("report-chosen", false)
 
 	// A neighbour's link jumps to its video and moves its cursor.
-	p.Do(chromedp.Click("#v3 .alike a"))
+	p.Click("#v3 .alike a")
 	p.Until("location.hash.startsWith('#v') && document.activeElement.classList.contains('chart')")
 
 	// A click on the timeline of another video chooses a moment there.
-	p.Do(chromedp.ScrollIntoView("#v2 .chart"), chromedp.Click("#v2 .chart"))
-	require.NotEmpty(t, browser.Eval[string](p, "document.querySelector('#v2 output').textContent"))
+	p.Click("#v2 .chart")
+	p.Until("document.querySelector('#v2 output').textContent !== ''")
 
 	// The maps come off the pictures.
 	visible := "getComputedStyle(document.querySelector('.map')).display"
 	require.Equal(t, "block", browser.Eval[string](p, visible))
-	p.Do(chromedp.Click("#maps"))
-	require.Equal(t, "none", browser.Eval[string](p, visible))
+	p.Click("#maps")
+	browser.Becomes(p, "none", visible)
 	require.Empty(t, p.Problems())
 }
 
@@ -140,7 +142,7 @@ func TestTheReportIsUsableByScreenReaders(t *testing.T) {
 func TestTheReportPrints(t *testing.T) {
 	p := browser.Start(t).Open(saved(t, replayed(t, Options{}, samples()[1])), browser.Looks()[3])
 	p.Do(emulation.SetEmulatedMedia().WithMedia("print"))
-	require.Equal(t, "none", browser.Eval[string](p, "getComputedStyle(document.querySelector('nav.top')).display"))
+	browser.Becomes(p, "none", "getComputedStyle(document.querySelector('nav.top')).display")
 	require.Equal(t, "rgb(255, 255, 255)", browser.Eval[string](p, "getComputedStyle(document.body).backgroundColor"))
 	p.Screenshot("report-print", true)
 }

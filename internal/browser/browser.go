@@ -230,6 +230,71 @@ func Eval[T any](p *Page, expression string) T {
 	return value
 }
 
+// Becomes waits until the expression has the value: what follows from a click may take its time.
+func Becomes[T comparable](p *Page, want T, expression string) {
+	p.tb.Helper()
+	for begin, limit := time.Now(), patient(); ; time.Sleep(50 * time.Millisecond) {
+		got := Eval[T](p, expression)
+		if got == want {
+			return
+		}
+		if time.Since(begin) > limit {
+			p.tb.Fatalf("%s: %s is %v and does not become %v; problems: %q; the page %s",
+				p.look.Name, expression, got, want, p.Problems(), p.condition())
+		}
+	}
+}
+
+// aim waits until what a selector finds rests where it can be clicked, and tells where. Until the click has reached it, what else lies
+// there is not told of it.
+const aim = `(async (selector) => {
+	const frame = () => new Promise((done) => requestAnimationFrame(done));
+	for (let was = ""; ; await frame()) {
+		const node = document.querySelector(selector);
+		node?.scrollIntoViewIfNeeded();
+		const box = node?.getClientRects()[0];
+		if (!box) continue;
+		const x = box.x + box.width / 2, y = box.y + box.height / 2, now = [box.x, box.y, box.width, box.height].join();
+		const meant = (target) => target && (node.contains(target) || target.closest("label")?.control === node);
+		if (now === was && meant(document.elementFromPoint(x, y))) {
+			const events = ["pointerdown", "mousedown", "pointerup", "mouseup", "click"];
+			const guard = (event) => {
+				if (meant(event.target)) {
+					if (event.type === "click") { window.aimed.hit = true; window.aimed.end(); }
+					return;
+				}
+				event.preventDefault();
+				event.stopImmediatePropagation();
+			};
+			window.aimed?.end();
+			window.aimed = { hit: false, end: () => events.forEach((name) => window.removeEventListener(name, guard, true)) };
+			events.forEach((name) => window.addEventListener(name, guard, true));
+			return [x, y];
+		}
+		was = now;
+	}
+})(%q)`
+
+// Click clicks what the selector finds, as people do: where it is once it has come to rest. Where it moves away under the pointer all the
+// same, it is tried again. Of a click that leaves the page nothing would be known.
+func (p *Page) Click(selector string) {
+	p.tb.Helper()
+	await := func(e *runtime.EvaluateParams) *runtime.EvaluateParams { return e.WithAwaitPromise(true) }
+	for begin, limit := time.Now(), patient(); ; {
+		var at []float64
+		var hit bool
+		err := p.try(chromedp.Evaluate(fmt.Sprintf(aim, selector), &at, await), chromedp.ActionFunc(func(ctx context.Context) error {
+			return chromedp.MouseClickXY(at[0], at[1]).Do(ctx)
+		}), chromedp.Evaluate("window.aimed.hit", &hit))
+		switch {
+		case hit:
+			return
+		case err != nil || time.Since(begin) > limit:
+			p.tb.Fatalf("%s: clicking %s: %v; the page %s", p.look.Name, selector, err, p.condition())
+		}
+	}
+}
+
 // Until waits until the JavaScript expression is true.
 func (p *Page) Until(expression string) {
 	p.tb.Helper()
@@ -310,6 +375,46 @@ func (p *Page) Heap() float64 {
 		return err //nolint:wrapcheck // Do says what failed
 	}))
 	return used
+}
+
+// MiB is how much memory of their own all processes of the browser hold together; 0 where the system does not tell.
+func (b *Browser) MiB() float64 {
+	b.tb.Helper()
+	first := chromedp.FromContext(b.ctx).Browser.Process().Pid
+	parent, resident := map[int]int{}, map[int]float64{}
+	statuses, _ := filepath.Glob("/proc/[0-9]*/status")
+	for _, path := range statuses {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		var pid int
+		for line := range strings.Lines(string(text)) {
+			var value int
+			switch {
+			case scans(line, "Pid: %d", &pid):
+			case scans(line, "PPid: %d", &value):
+				parent[pid] = value
+			case scans(line, "RssAnon: %d kB", &value):
+				resident[pid] = float64(value) / 1024
+			}
+		}
+	}
+	total := 0.0
+	for pid, size := range resident {
+		for up := pid; up > 1; up = parent[up] {
+			if up == first {
+				total += size
+				break
+			}
+		}
+	}
+	return total
+}
+
+func scans(line, format string, into *int) bool {
+	_, err := fmt.Sscanf(line, format, into)
+	return err == nil
 }
 
 // Overflow is how many pixels the page is wider than its window: on a phone it should be none.

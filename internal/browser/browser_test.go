@@ -29,3 +29,27 @@ func TestWhatGoesWrongInAPageIsTold(t *testing.T) {
 	require.Contains(t, all, "Content Security Policy")
 	require.FileExists(t, p.Screenshot("x", false))
 }
+
+// TestAClickHitsWhatMoves: a button that glides for a while, beside another that must not be told of the click.
+func TestAClickHitsWhatMoves(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "page.html")
+	require.NoError(t, os.WriteFile(file, []byte(`<!doctype html><title>x</title>
+<style>button { position: absolute; top: 0; left: 0; width: 60px; height: 30px; transition: left 1s linear; }</style>
+<button id="other" style="left: 100px">other</button><button id="meant">meant</button>
+<label style="position: absolute; top: 2000px">on <input type="checkbox" id="box" style="appearance: none"></label>
+<script>window.clicks = []; for (const b of document.querySelectorAll("button")) b.addEventListener("click", () => clicks.push(b.id));
+const meant = document.getElementById("meant"); meant.getBoundingClientRect(); meant.style.left = "200px";
+meant.addEventListener("mousedown", () => {
+	if (window.jumped) return;
+	window.jumped = true;
+	meant.style.transition = "none";
+	meant.style.left = "400px";
+});
+</script>`), 0o644))
+	p := Start(t).Open("file://"+file, Looks()[2])
+	p.Click("#meant")
+	Becomes(p, "meant", "clicks.join()")
+	require.True(t, Eval[bool](p, "window.jumped"), "it moved away under the first click")
+	p.Click("#box")
+	Becomes(p, true, "document.getElementById('box').checked")
+}
