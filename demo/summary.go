@@ -48,6 +48,9 @@ type Event struct {
 	PValue float64 `json:"p_value"`
 	Energy float64 `json:"energy"`
 	Usual  float64 `json:"usual_energy"`
+	// Low and High are where its energy usually lies.
+	Low  float64 `json:"usual_low"`
+	High float64 `json:"usual_high"`
 	// Next is the smallest p-value of the stream away from its events: how far the event stands out.
 	Next float64 `json:"next_p_value"`
 }
@@ -95,6 +98,7 @@ func (f *Found) event(event video.Event, all []video.Event) Event {
 			case about(window, event) && *window.PValue < said.PValue:
 				said.At, said.PValue, said.Energy = window.Start, *window.PValue, window.Energy
 				said.Verdict, said.Usual = string(result.Verdict), result.Expected.Median
+				said.Low, said.High = result.Expected.Low, result.Expected.High
 			case !slices.ContainsFunc(all, func(e video.Event) bool { return about(window, e) }):
 				said.Next = min(said.Next, *window.PValue)
 			}

@@ -245,7 +245,7 @@ func jumpTo(n neighbour, from int, videos []*video) jump {
 func said(s *shot) string {
 	text := ""
 	if s.expected != nil {
-		text = look.Ratio(s.energy, s.expected.Median)
+		text = farOff(s.energy, s.expected)
 	}
 	if text == "" {
 		text = "energy " + look.Number(s.energy)
@@ -262,6 +262,8 @@ func said(s *shot) string {
 	}
 	return text
 }
+
+func farOff(energy float64, e *stream.Expected) string { return look.FarOff(energy, e.Low, e.Median, e.High) }
 
 func detail(s *shot) string {
 	parts := []string{"energy " + look.Number(s.energy)}
@@ -346,7 +348,8 @@ func alarmOf(i int, v *video, run []alarm) alarmView {
 	}
 	if e := worst.expected; e != nil {
 		one.Band = band(e)
-		if one.TimesText = look.Ratio(worst.energy, e.Median); one.TimesText != "" {
+		one.TimesText = farOff(worst.energy, e)
+		if one.Times = worst.energy - e.High; e.Low >= 0 && e.Median > 0 {
 			one.Times = worst.energy / e.Median
 		}
 	}

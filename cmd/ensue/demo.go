@@ -117,7 +117,7 @@ func eventLine(event demo.Event) string {
 		seen = "seen: " + event.Verdict
 	}
 	const window = 1 // the first horizon of the stock definition, in seconds
-	text := look.Ratio(event.Energy, event.Usual)
+	text := look.FarOff(event.Energy, event.Low, event.Usual, event.High)
 	return fmt.Sprintf("%s at %s: %s (window at %s: %s; by chance %s; p = %.2g, the next smallest of the stream %.2g)",
 		event.Kind, tail.Clock(event.Start), seen, tail.Clock(event.At), text, look.Often(event.PValue, window), event.PValue, event.Next)
 }

@@ -77,6 +77,20 @@ func Ratio(energy, expected float64) string {
 	}
 }
 
+// FarOff is an energy against the expected one and its band: Ratio where no energy is below zero, as distances are, and how far it lies
+// outside of the band where energies go below zero, as learned ones do: "1.4 above the expected".
+func FarOff(energy, low, expected, high float64) string {
+	switch {
+	case low >= 0:
+		return Ratio(energy, expected)
+	case energy > high:
+		return Number(energy-high) + " above the expected"
+	case energy < low:
+		return Number(low-energy) + " below the expected"
+	}
+	return "within the expected"
+}
+
 // Odds is a p-value: "1 in 190,000".
 func Odds(p float64) string {
 	switch {
