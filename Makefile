@@ -14,7 +14,7 @@ GOLANGCI_VERSION := v2.15.0
 GOLANGCI := .cache/tools/golangci-lint-$(GOLANGCI_VERSION)
 
 # What `make test` also runs under the race detector: where goroutines meet.
-RACE ?= $(addprefix ./,$(addsuffix /...,broker clips container decode demo encoder ingest model pipelines predictor publish sink stream tail tokenfile))
+RACE ?= $(addprefix ./,$(addsuffix /...,broker claim clips connect container dead decode demo encoder ingest metrics model pipelines predictor publish sink state stream tail tokenfile))
 FUZZ_TIME ?= 10s
 SOAK_MINUTES ?= 30
 CHAOS_MINUTES ?= 20
