@@ -61,6 +61,7 @@ type view struct {
 type videoView struct {
 	ID, Name, Facts, Length, MedianText string
 	Index, Windows, Breaks, Stalls      int
+	BreaksText, StallsText              string
 	Seconds, Median, Peak, WorstP       float64
 	Worst                               *jump
 	Spark, Timeline, Map, Ramp          template.HTML
@@ -175,7 +176,8 @@ func (r *Recorder) videoView(i int, v *video, near [][][]neighbour, videos []*vi
 	one := videoView{
 		ID: videoID(i), Index: i, Name: v.name, Facts: facts(v), Seconds: v.seconds, Length: look.Clock(v.seconds), Windows: v.windows,
 		Median: v.line.median(), MedianText: look.Number(v.line.median()), WorstP: 2, Alarmed: len(v.alarms) > 0,
-		Breaks: count(v.alarms, stream.Breaks), Stalls: count(v.alarms, stream.Stalls),
+		Breaks: v.verdicts[stream.Breaks], Stalls: v.verdicts[stream.Stalls],
+		BreaksText: segmentsThat(v.verdicts[stream.Breaks], "break"), StallsText: segmentsThat(v.verdicts[stream.Stalls], "stall"),
 	}
 	if len(v.line.bins) == 0 {
 		return one
@@ -401,28 +403,29 @@ func worstOf(l *timeline) *bin {
 	return worst
 }
 
-func count(alarms []alarm, verdict stream.Verdict) int {
-	total := 0
-	for _, a := range alarms {
-		if a.verdict == verdict {
-			total++
-		}
+// segmentsThat are counted as a replay counts them: "1 segment breaks", "3 segments stall".
+func segmentsThat(n int, verb string) string { return look.Plural(n, "segment") + " " + doing(n, verb) }
+
+func doing(n int, verb string) string {
+	if n == 1 {
+		return verb + "s"
 	}
-	return total
+	return verb
 }
 
 func lede(videos []*video, refused int) string {
 	breaks, stalls, windows, length := 0, 0, 0, 0.0
 	for _, v := range videos {
-		breaks += count(v.alarms, stream.Breaks)
-		stalls += count(v.alarms, stream.Stalls)
+		breaks += v.verdicts[stream.Breaks]
+		stalls += v.verdicts[stream.Stalls]
 		windows += v.windows
 		length += v.seconds
 	}
-	text := fmt.Sprintf("%s, %s long, %s scored: %s and %s.", plural(len(videos), "video"), look.Clock(length), plural(windows, "window"),
-		plural(breaks, "break"), plural(stalls, "stall"))
+	text := fmt.Sprintf("%s, %s long, %s scored: %s and %d %s.",
+		look.Plural(len(videos), "video"), look.Clock(length), look.Plural(windows, "window"),
+		segmentsThat(breaks, "break"), stalls, doing(stalls, "stall"))
 	if refused > 0 {
-		text += fmt.Sprintf(" %s could not be read.", plural(refused, "piece"))
+		text += fmt.Sprintf(" %s could not be read.", look.Plural(refused, "piece"))
 	}
 	return text
 }
@@ -439,13 +442,13 @@ func nothingBecause(videos []*video) string {
 
 // facts is a line about a video.
 func facts(v *video) string {
-	parts := []string{look.Clock(v.seconds) + " long", plural(v.segments, "segment"), plural(v.windows, "window")}
+	parts := []string{look.Clock(v.seconds) + " long", look.Plural(v.segments, "segment"), look.Plural(v.windows, "window")}
 	if v.file != "" && v.file != v.name {
 		parts = append(parts, v.file)
 	}
 	for _, reason := range []stream.Reason{stream.ReasonGap, stream.ReasonShort, stream.ReasonAlone} {
 		if n := v.reasons[reason]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%s unscored (%s)", plural(n, "segment"), label(stream.Verdict(reason))))
+			parts = append(parts, fmt.Sprintf("%s unscored (%s)", look.Plural(n, "segment"), label(stream.Verdict(reason))))
 		}
 	}
 	return strings.Join(parts, " · ")
@@ -466,11 +469,11 @@ func (r *Recorder) notes(videos []*video) []string {
 	}
 	add(merged > 1, "Long timelines are averaged: up to %d windows stand as one, with the range of their energies behind the line.", merged)
 	add(r.leftPictures > 0, "%s of less surprising moments were left out; at most %d are kept of a video and %d of all.",
-		plural(r.leftPictures, "picture"), r.options.Limits.Pictures, r.options.Limits.AllPictures)
-	add(r.badPictures > 0, "%s could not be made.", plural(r.badPictures, "picture"))
-	add(r.leftAlarms > 0, "%s more are not in the tables, which list the first %d of a video.", plural(r.leftAlarms, "alarm"),
+		look.Plural(r.leftPictures, "picture"), r.options.Limits.Pictures, r.options.Limits.AllPictures)
+	add(r.badPictures > 0, "%s could not be made.", look.Plural(r.badPictures, "picture"))
+	add(r.leftAlarms > 0, "%s more are not in the tables, which list the first %d of a video.", look.Plural(r.leftAlarms, "alarm"),
 		r.options.Limits.Alarms)
-	add(r.leftRefused > 0, "%s more that could not be read are not listed.", plural(r.leftRefused, "piece"))
+	add(r.leftRefused > 0, "%s more that could not be read are not listed.", look.Plural(r.leftRefused, "piece"))
 	add(moments > r.options.Limits.Compared, "Of %d moments every %s is compared with all others.", moments,
 		ordinal((moments+r.options.Limits.Compared-1)/r.options.Limits.Compared))
 	return notes
@@ -499,13 +502,6 @@ func label(verdict stream.Verdict) string { return strings.ReplaceAll(string(ver
 func band(e *stream.Expected) string { return look.Number(e.Low) + " to " + look.Number(e.High) }
 
 func seconds(value float64) string { return strconv.FormatFloat(value, 'g', 4, 64) + " s" }
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
-}
 
 func ordinal(n int) string {
 	switch {

@@ -160,14 +160,14 @@ func drawMarks(c canvas, line *timeline, x func(float64) float64, y scale) {
 
 // verdicts is what was found in a video, in words.
 func verdicts(v *video) string {
-	breaks, stalls := count(v.alarms, stream.Breaks), count(v.alarms, stream.Stalls)
+	breaks, stalls := v.verdicts[stream.Breaks], v.verdicts[stream.Stalls]
 	switch {
 	case stalls == 0 && breaks > 0:
-		return plural(breaks, "break")
+		return segmentsThat(breaks, "break")
 	case breaks == 0 && stalls > 0:
-		return plural(stalls, "stall")
+		return segmentsThat(stalls, "stall")
 	case breaks+stalls > 0:
-		return plural(breaks, "break") + ", " + plural(stalls, "stall")
+		return fmt.Sprintf("%s, %d %s", segmentsThat(breaks, "break"), stalls, doing(stalls, "stall"))
 	case worstOf(&v.line) == nil:
 		return "not judged"
 	}

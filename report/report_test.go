@@ -265,7 +265,7 @@ func TestPlots(t *testing.T) {
 	r := replayed(t, Options{NoPictures: true}, samples()...)
 	var vector, raster bytes.Buffer
 	require.NoError(t, r.WritePlot(&vector, "svg"))
-	require.Contains(t, vector.String(), "yard (1 break")
+	require.Contains(t, vector.String(), "yard (1 segment breaks")
 	require.NoError(t, r.WritePlot(&raster, "png"))
 	picture, err := png.Decode(&raster)
 	require.NoError(t, err)

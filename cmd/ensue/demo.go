@@ -90,7 +90,7 @@ func printDemo(out io.Writer, summary *demo.Summary, page bool) error {
 		for _, event := range found.Events {
 			lines = append(lines, "    "+eventLine(event))
 		}
-		lines = append(lines, fmt.Sprintf("    %d other alarms", found.Alarms))
+		lines = append(lines, "    "+look.Plural(found.Alarms, "other alarm"))
 	}
 	for code, count := range summary.Dead {
 		lines = append(lines, fmt.Sprintf("  dead letters: %d with the code %s", count, code))

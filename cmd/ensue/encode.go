@@ -16,6 +16,7 @@ import (
 	"github.com/ensue-video/ensue/clips"
 	"github.com/ensue-video/ensue/encoder"
 	"github.com/ensue-video/ensue/ingest"
+	"github.com/ensue-video/ensue/internal/look"
 	"github.com/ensue-video/ensue/stream"
 	"github.com/ensue-video/ensue/tokenfile"
 )
@@ -341,7 +342,7 @@ func (e *encoding) print(out io.Writer) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(out, "%d clips, %d frames in %.1f s by %s@%.19s\n",
-		e.data.Clips, e.data.Frames, e.data.Seconds, e.data.Model, e.data.Digest)
+	_, err := fmt.Fprintf(out, "%s, %d frames in %.1f s by %s@%.19s\n",
+		look.Plural(e.data.Clips, "clip"), e.data.Frames, e.data.Seconds, e.data.Model, e.data.Digest)
 	return err
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ensue-video/ensue/internal/look"
 	"github.com/ensue-video/ensue/resultfile"
 )
 
@@ -79,7 +80,7 @@ func (a *app) export(command *cobra.Command, files []string, flags exportFlags) 
 			return nil
 		}
 		for _, written := range data.Written {
-			fmt.Fprintf(out, "%s: %d results\n", written.File, written.Results)
+			fmt.Fprintf(out, "%s: %s\n", written.File, look.Plural(written.Results, "result"))
 		}
 		return nil
 	})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ensue-video/ensue/internal/look"
 	"github.com/ensue-video/ensue/pipelines"
 )
 
@@ -46,13 +47,13 @@ func (a *app) lint(command *cobra.Command, names []string, strict bool) error {
 		}
 		return &exitError{
 			exit: exitInput, code: "definition.invalid", data: findings, told: !a.json,
-			err: fmt.Errorf("%d problems in %d definitions", bad, len(names)),
+			err: fmt.Errorf("%s in %s", look.Plural(bad, "problem"), look.Plural(len(names), "definition")),
 		}
 	}
 	return a.say(command, findings, func(out io.Writer) error {
 		printFindings(out, findings)
 		if !a.quiet {
-			_, err := fmt.Fprintf(out, "%d definitions, no errors\n", len(names))
+			_, err := fmt.Fprintf(out, "%s, no errors\n", look.Plural(len(names), "definition"))
 			return err
 		}
 		return nil

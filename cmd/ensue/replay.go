@@ -40,7 +40,7 @@ func (a *app) replayCommand() *cobra.Command {
 		Use:   "replay FILE...",
 		Short: "score recorded video, offline, with the results a live pipeline would give",
 		Long: "Replay runs a pipeline over files, globs and folders; every file is a stream named after it. What could not be read is told\n" +
-			"with its code, and the other files go on. Exit code 2 when nothing could be scored.",
+			"with its code, and the other files go on. The table counts segments by verdict. Exit code 2 when nothing could be scored.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(command *cobra.Command, files []string) error { return a.replay(command, files, flags) },
 	}

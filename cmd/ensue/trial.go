@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/ensue-video/ensue/internal/look"
 	"github.com/ensue-video/ensue/pipelines"
 )
 
@@ -213,11 +214,11 @@ func printTrial(out io.Writer, trial *pipelines.Trial, updated, quiet bool) {
 	if quiet {
 		return
 	}
-	what := fmt.Sprintf("%d expectations met, %d not", trial.Passed, trial.Failed)
+	what := fmt.Sprintf("%s met, %d not", look.Plural(trial.Passed, "expectation"), trial.Failed)
 	if updated {
 		what = fmt.Sprintf("written; %d are for you to settle", trial.Failed)
 	}
-	fmt.Fprintf(out, "%s: %d clips, %s, in %.1f s\n", trial.Test, len(trial.Clips), what, trial.Seconds)
+	fmt.Fprintf(out, "%s: %s, %s, in %.1f s\n", trial.Test, look.Plural(len(trial.Clips), "clip"), what, trial.Seconds)
 }
 
 // The XML that CI systems read.

@@ -31,7 +31,7 @@ func TestATestThatIsMetEndsWithZero(t *testing.T) {
 	got := ensue(t, "test", path)
 	require.Zero(t, got.code, got.out+got.err)
 	require.Regexp(t, `(?m)^ok    `+regexp.QuoteMeta(path)+`: yard\.mp4 \(3[78]\.\d s\)$`, got.out)
-	require.Contains(t, got.out, "1 clips, 4 expectations met, 0 not")
+	require.Contains(t, got.out, "1 clip, 4 expectations met, 0 not")
 
 	junit := filepath.Join(t.TempDir(), "out.xml")
 	got = ensue(t, "test", filepath.Dir(path), "--junit", junit, "--quiet")

@@ -132,6 +132,14 @@ func Often(p, seconds float64) string {
 	return "once in " + count(every/size) + " " + name
 }
 
+// Plural is so many of something: "1 segment", "3 segments".
+func Plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return strconv.Itoa(n) + " " + what + "s"
+}
+
 // Clock is seconds as 1:02:03.4, without the hours where there are none.
 func Clock(seconds float64) string {
 	tenths := int64(math.Round(seconds * 10))
