@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -44,6 +45,10 @@ type members struct {
 	exits []string
 	// unclean are processes that were asked to end and did not end well.
 	unclean []string
+	// asked is how many were asked to end, cut are those that said that drain_timeout was too short for what was under way: what a process
+	// does that has fallen behind.
+	asked int
+	cut   []string
 	// away is when a broker was away last: who cannot reach it says so, and who waits for it takes longer to end.
 	away time.Time
 }
@@ -141,6 +146,7 @@ func (m *members) end(which *member) error {
 			return err
 		}
 	}
+	m.asked++
 	return which.process.Signal(syscall.SIGTERM)
 }
 
@@ -168,8 +174,13 @@ func (m *members) look(which *member) {
 	if which.process.KilledBy() == syscall.SIGTERM || code == unreachable && !m.away.IsZero() && time.Since(m.away) < time.Minute {
 		return
 	}
+	said := which.process.LastLine()
+	if code == 1 && strings.Contains(said, "the drain ran out of time") {
+		m.cut = append(m.cut, which.name+" ended before its work was done: drain_timeout was too short")
+		return
+	}
 	if code != 0 {
-		m.unclean = append(m.unclean, fmt.Sprintf("%s ended with %d after SIGTERM: %s", which.name, code, which.process.LastLine()))
+		m.unclean = append(m.unclean, fmt.Sprintf("%s ended with %d after SIGTERM: %s", which.name, code, said))
 	}
 }
 

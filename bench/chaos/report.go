@@ -31,6 +31,9 @@ type Report struct {
 	// Exits are processes that ended by themselves and were started again, Unclean those that did not end well when asked to.
 	Exits   []string `json:"exits"`
 	Unclean []string `json:"unclean"`
+	// Cut are processes whose drain_timeout was too short for what was under way, of Asked that were asked to end.
+	Cut   []string `json:"cut"`
+	Asked int      `json:"asked"`
 	// PoisonCost is what poison does to the latency of healthy streams, as a factor; zero where there was none.
 	PoisonCost float64 `json:"poison_cost,omitempty"`
 	// Failures say in words why it is not OK.
@@ -43,12 +46,16 @@ const (
 	slack          = 0.25
 )
 
+// mostCut: one in so many processes may be cut short where the machine is behind. Nothing is lost by it, and the counts say so; where it is
+// more, drains do not work.
+const mostCut = 10
+
 // conclude makes the report.
 func (sc *scene) conclude(verdict *Verdict) *Report {
 	r := &Report{
 		Seed: sc.seed, Delivery: sc.delivery, Broker: sc.broker, Brokers: sc.nodes, Members: sc.settings.members, Streams: sc.streams,
 		Minutes: sc.minutes, Seconds: time.Since(sc.begun).Seconds(), Poison: sc.poison, Churn: sc.churn, Claims: sc.claims, Verdict: *verdict,
-		Exits: sc.members.exits, Unclean: sc.members.unclean, Events: map[string]int{},
+		Exits: sc.members.exits, Unclean: sc.members.unclean, Cut: sc.members.cut, Asked: sc.members.asked, Events: map[string]int{},
 	}
 	for kind, count := range sc.members.happened {
 		r.Events[string(kind)] = count
@@ -77,6 +84,9 @@ func (sc *scene) conclude(verdict *Verdict) *Report {
 	}
 	if len(r.Unclean) > 0 {
 		r.Failures = append(r.Failures, fmt.Sprintf("%d processes did not end well when asked to", len(r.Unclean)))
+	}
+	if len(r.Cut)*mostCut > r.Asked {
+		r.Failures = append(r.Failures, fmt.Sprintf("%d of %d processes could not finish when asked to", len(r.Cut), r.Asked))
 	}
 	r.OK = len(r.Failures) == 0
 	return r
@@ -117,7 +127,7 @@ func (r *Report) print(out io.Writer) {
 	if r.PoisonCost > 0 {
 		fmt.Fprintf(out, "healthy streams beside poison: %.2f times the latency\n", r.PoisonCost)
 	}
-	for _, list := range [][]string{r.Exits, r.Unclean, r.Examples} {
+	for _, list := range [][]string{r.Exits, r.Unclean, r.Cut, r.Examples} {
 		for _, line := range list {
 			fmt.Fprintln(out, "  "+line)
 		}
