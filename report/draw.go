@@ -58,7 +58,7 @@ func (s scale) evenTicks(most int) []float64 {
 	for _, step := range []float64{power, 2 * power, 5 * power, 10 * power, 20 * power} {
 		var ticks []float64
 		for i := math.Ceil(s.low / step); i*step <= s.high; i++ {
-			ticks = append(ticks, i*step)
+			ticks = append(ticks, i*step+0) // no -0
 		}
 		if len(ticks) <= most {
 			return ticks
