@@ -74,7 +74,7 @@ func TestNothingIsLostInTablesAndWebhooksWhenRunIsKilled(t *testing.T) {
 
 	paths, err := resultfile.Expand([]string{folder})
 	require.NoError(t, err)
-	require.Greater(t, len(paths), 1)
+	require.NotEmpty(t, paths, "a journal of a killed process becomes a table")
 	all, err := resultfile.OpenAll(paths)
 	require.NoError(t, err)
 	stored, rows := map[string]*stream.Result{}, 0
