@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"testing"
 	"time"
 
@@ -345,6 +347,30 @@ func TestTheMCAPReaderOpensTheRecording(t *testing.T) {
 		"alarms": [["/lobby/alarm", 4, "breaks: p = 0.33, energy 0.125", 1795456504],
 			["/yard/alarm", 3, "stalls: p = 0.33, energy 0.125", 1795456504]],
 		"sorted": true}`, string(out))
+}
+
+const openInRerun = `
+import subprocess, sys
+rerun = [sys.executable, "-m", "rerun"]
+for words in (["mcap", "convert", sys.argv[1], "-o", sys.argv[2]], ["rrd", "verify", sys.argv[2]], ["rrd", "print", sys.argv[2]]):
+    done = subprocess.run(rerun + words, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stdout + done.stderr)
+print(done.stdout)
+`
+
+// TestRerunOpensTheRecording: Rerun makes a recording of its own of it, with every message, and finds nothing wrong with that.
+func TestRerunOpensTheRecording(t *testing.T) {
+	python := fixture.Python(t, "rerun")
+	path := write(t, "x.mcap", Options{Maps: true, About: map[string]string{"model": "m"}}, some(6)...)
+	said := ask(t, python, openInRerun, path, filepath.Join(t.TempDir(), "x.rrd"))
+	rows := map[string]int{}
+	for _, match := range regexp.MustCompile(`with (\d+) rows .* - (/\S+) - data columns: \[McapMessage:data`).FindAllSubmatch(said, -1) {
+		n, err := strconv.Atoi(string(match[1]))
+		require.NoError(t, err)
+		rows[string(match[2])] += n
+	}
+	require.Equal(t, map[string]int{"/lobby/result": 6, "/yard/result": 5, "/lobby/alarm": 1, "/yard/alarm": 1}, rows, string(said))
 }
 
 func ask(t *testing.T, python, program string, args ...string) []byte {
