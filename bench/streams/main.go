@@ -30,6 +30,8 @@ type settings struct {
 	length                        time.Duration
 	clips, video, program, report string
 	few, rounds                   int
+	// calibrate and more are of the definition; no flag sets them.
+	calibrate, more string
 }
 
 // Report is what was measured.
@@ -185,18 +187,21 @@ func (b *bench) footage(ctx context.Context, dir string) (err error) {
 }
 
 func (b *bench) start(dir string) (err error) {
-	path := filepath.Join(dir, "streams.yaml")
+	path, calibrate := filepath.Join(dir, "streams.yaml"), ""
+	if b.calibrate != "" {
+		calibrate = ", calibrate: " + b.calibrate
+	}
 	text := fmt.Sprintf(`version: 1
 name: streams
 ingest:
   kafka: {brokers: ["%s"], topic: in, group: streams}
   order: {evict: 1h}
 encoder: {model: pixels}
-predictor: {model: persistence}
+predictor: {model: persistence%s}
 sink:
   kafka: {topic: out}
   dead_letter: {kafka: {topic: dead}}
-`, b.kafka.Addrs()[0])
+%s`, b.kafka.Addrs()[0], calibrate, b.more)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return err
 	}
