@@ -70,8 +70,9 @@ test-chaos: build ## Two minutes of chaos on the embedded broker, and where ther
 	@scripts/setup.sh kafka
 	scripts/test-chaos.sh
 
-live: ## What the live page costs with a hundred streams (needs Chromium); WALL=10m for longer.
+live: build ## What the live page costs with a hundred streams (needs Chromium); WALL=10m for longer.
 	go test -count 1 -timeout 30m -run AHundredStreams -v ./web -wall $(or $(WALL),1m)
+	go test -count 1 -timeout 30m -run AHundredStreams -v ./bench/streams -wall $(or $(WALL),1m)
 
 pictures: ## Make the pictures of docs/ anew, from the demo (needs Chromium).
 	go test -count 1 -run Pictures ./demo -update

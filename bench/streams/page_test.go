@@ -24,6 +24,9 @@ var wallFor = flag.Duration("wall", 0, "how long TestAHundredStreamsOfAPipeline 
 
 const hundred = 100
 
+// whileFilling is how long the page's timelines of 240 windows still fill, and a third of the time more to compare with.
+const whileFilling = 8 * time.Minute
+
 // TestAHundredStreamsOfAPipeline says what `ensue run` costs with a hundred streams, a segment of a second each every second, once without
 // anybody looking and once with its page open as a wall; and whether process and browser stay as large as they are.
 func TestAHundredStreamsOfAPipeline(t *testing.T) {
@@ -66,6 +69,9 @@ func TestAHundredStreamsOfAPipeline(t *testing.T) {
 		*wallFor, alone, watched, seen, hundred, processes, heaps, browsers, sent, done, waiting)
 	require.Empty(t, p.Problems())
 	require.Less(t, waiting, 5*hundred, "it keeps up")
+	if *wallFor < whileFilling {
+		return
+	}
 	third := len(heaps) / 3
 	mean := func(values []float64) (total float64) {
 		for _, value := range values {
