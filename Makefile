@@ -51,13 +51,13 @@ demo: build ## Set up, build, and run the whole pipeline on the embedded broker 
 test: setup setup-tests test-unit test-pure test-race test-mats test-kafka test-chaos ## Set up and run every test, on a real Apache Kafka too where there is Java and Maven.
 
 test-unit: setup ## Run the tests of every package.
-	go test -timeout 15m ./...
+	go test -timeout 30m ./...
 
 test-pure: setup ## Run the tests of nn in plain Go, without its C kernels.
 	go test -tags purego -timeout 15m ./nn/...
 
 test-race: setup ## Run the tests of the packages where goroutines meet under the race detector.
-	go test -race -timeout 15m $(RACE)
+	go test -race -timeout 30m $(RACE)
 
 test-mats: setup ## Count every OpenCV Mat that is made and closed (a build of gocv of its own).
 	go test -tags matprofile -timeout 15m -run 'Mat' ./decode ./predictor
