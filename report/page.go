@@ -265,7 +265,9 @@ func said(s *shot) string {
 	return text
 }
 
-func farOff(energy float64, e *stream.Expected) string { return look.FarOff(energy, e.Low, e.Median, e.High) }
+func farOff(energy float64, e *stream.Expected) string {
+	return look.FarOff(energy, e.Low, e.Median, e.High)
+}
 
 func detail(s *shot) string {
 	parts := []string{"energy " + look.Number(s.energy)}
