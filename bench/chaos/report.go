@@ -46,7 +46,7 @@ const (
 	slack          = 0.25
 )
 
-// mostCut: one in so many processes may be cut short where the machine is behind. Nothing is lost by it, and the counts say so; where it is
+// mostCut: one in so many processes, and one in any case, may be cut short where the machine is behind. Nothing is lost by it, and the counts say so; where it is
 // more, drains do not work.
 const mostCut = 10
 
@@ -85,7 +85,7 @@ func (sc *scene) conclude(verdict *Verdict) *Report {
 	if len(r.Unclean) > 0 {
 		r.Failures = append(r.Failures, fmt.Sprintf("%d processes did not end well when asked to", len(r.Unclean)))
 	}
-	if len(r.Cut)*mostCut > r.Asked {
+	if len(r.Cut) > max(1, r.Asked/mostCut) {
 		r.Failures = append(r.Failures, fmt.Sprintf("%d of %d processes could not finish when asked to", len(r.Cut), r.Asked))
 	}
 	r.OK = len(r.Failures) == 0
