@@ -46,8 +46,8 @@ const (
 	slack          = 0.25
 )
 
-// mostCut: one in so many processes, and one in any case, may be cut short where the machine is behind. Nothing is lost by it, and the counts
-// say so; where it is more, drains do not work.
+// mostCut: one in so many processes, and one in any case, may be cut short where the machine is behind. Nothing is lost by it, as the
+// counts say; where it is more, drains do not work.
 const mostCut = 10
 
 // conclude makes the report.
