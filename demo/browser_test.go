@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
@@ -144,7 +143,6 @@ func TestThePicturesOfTheDocuments(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, page.Bytes(), 0o600))
 	p = chromium.Open("file://"+file, look)
 	p.Until("document.querySelectorAll('th button').length > 0")
-	p.Do(emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}}))
 	p.Click("#table-alarms tr[data-row='2'] a") // the cut in yard
 	p.Until("document.activeElement.classList.contains('chart') && document.querySelector('#v3 .shot img').complete")
 	p.Picture(fixture.Repository("docs", "pictures", "report.webp"))

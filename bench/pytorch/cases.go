@@ -84,10 +84,19 @@ func (c netCase) config() model.Config {
 // targets is how many numbers the target of a training step has.
 func (c netCase) targets() int {
 	if c.recurrent {
-		r := c.config().Ensue.Recurrent
-		return c.batch * c.frames * r.Grid() * r.Grid() * len(r.Ahead) * r.Dim
+		grid := c.config().Grid()
+		return c.batch * c.frames * grid * grid * c.width()
 	}
-	return c.batch * c.tokens() * c.size
+	return c.batch * c.tokens() * c.width()
+}
+
+// width is how many numbers a place of the result has.
+func (c netCase) width() int {
+	if c.recurrent {
+		r := c.config().Ensue.Recurrent
+		return len(r.Ahead) * r.Dim
+	}
+	return c.size
 }
 
 // tokens is how many tokens an item of the batch has.

@@ -92,11 +92,7 @@ func (o *ours) load(c netCase, f files, precision nn.Precision) error {
 	if err != nil {
 		return err
 	}
-	width := c.size
-	if c.recurrent {
-		width = len(m.Config().Ensue.Recurrent.Ahead) * m.Config().Ensue.Recurrent.Dim
-	}
-	o.target = tensor.New(tensor.WithShape(len(target)/width, width), tensor.WithBacking(target))
+	o.target = tensor.New(tensor.WithShape(len(target)/c.width(), c.width()), tensor.WithBacking(target))
 	o.adamw = nn.NewAdamW(o.params, nn.AdamWConfig{Decay: 0.05})
 	return nil
 }

@@ -110,27 +110,40 @@ class OnnxForward:
         return self.result
 
 
-class Train:
-    """One step: forward, smooth L1 to a target, backward, AdamW."""
+class Step:
+    """One training step: forward, smooth L1 to a target, backward, AdamW. Subclasses set model, input and target."""
 
-    def __init__(self, request):
-        self.model, config = encoder(request["model"])
-        self.model.train()
-        self.input = clip(request["input"], config, request["frames"])
-        self.target = raw(request["target"], self.input.shape[0], -1, config.hidden_size)
-        self.run = torch.compile(self.model) if request["mode"] == "compile" else self.model
+    def prepare(self, mode):
+        self.run = torch.compile(self.model) if mode == "compile" else self.model
         groups = [
             {"params": [p for p in self.model.parameters() if p.ndim > 1], "weight_decay": 0.05},
             {"params": [p for p in self.model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=1e-4, fused=True)
 
+    def forward(self):
+        return self.run(self.input)
+
     def __call__(self):
         self.optimizer.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.smooth_l1_loss(self.run(self.input).last_hidden_state, self.target)
+        loss = torch.nn.functional.smooth_l1_loss(self.forward(), self.target)
         loss.backward()
         self.optimizer.step()
         return loss.item()
+
+
+class Train(Step):
+    """A step of the encoder."""
+
+    def __init__(self, request):
+        self.model, config = encoder(request["model"])
+        self.model.train()
+        self.input = clip(request["input"], config, request["frames"])
+        self.target = raw(request["target"], self.input.shape[0], -1, config.hidden_size)
+        self.prepare(request["mode"])
+
+    def forward(self):
+        return super().forward().last_hidden_state
 
 
 class RecurrentModel(torch.nn.Module):
@@ -185,8 +198,8 @@ class RecurrentModel(torch.nn.Module):
         return (torch.sigmoid(self.keep(z)).unsqueeze(2) * tokens.unsqueeze(1) + change).flatten(1, 2)
 
 
-class RecurrentTrain:
-    """One step of the recurrent family: forward, smooth L1, backward, AdamW; channels last, which is PyTorch's faster layout here."""
+class RecurrentTrain(Step):
+    """A step of the recurrent family; channels last, which is PyTorch's faster layout here."""
 
     def __init__(self, request):
         self.model = RecurrentModel(request["model"], request["batch"]).to(memory_format=torch.channels_last)
@@ -194,19 +207,7 @@ class RecurrentTrain:
         self.input = raw(request["input"], -1, 3, side, side).to(memory_format=torch.channels_last)
         grid = side // 8
         self.target = raw(request["target"], -1, grid, grid, len(sizes["ahead"]) * sizes["dim"]).permute(0, 3, 1, 2)
-        self.run = torch.compile(self.model) if request["mode"] == "compile" else self.model
-        groups = [
-            {"params": [p for p in self.model.parameters() if p.ndim > 1], "weight_decay": 0.05},
-            {"params": [p for p in self.model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=1e-4, fused=True)
-
-    def __call__(self):
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.smooth_l1_loss(self.run(self.input), self.target)
-        loss.backward()
-        self.optimizer.step()
-        return loss.item()
+        self.prepare(request["mode"])
 
 
 def make(request):

@@ -101,7 +101,8 @@ func comparePublishedWithReplayed(t *testing.T, addr string, files, flags []stri
 	requireSame(t, replayed, published)
 }
 
-func killInMidStream(t *testing.T, addr string, flags []string, more ...string) {
+// killInMidStream kills a pipeline twice in mid-stream, holds what came out once all is there against a replay, and returns it.
+func killInMidStream(t *testing.T, addr string, flags []string, more ...string) map[string]*stream.Result {
 	t.Helper()
 	files := samples()
 	replayed := replay(t, files, flags...)
@@ -120,6 +121,7 @@ func killInMidStream(t *testing.T, addr string, flags []string, more ...string) 
 	require.NoError(t, pipeline.Process.Signal(syscall.SIGTERM))
 	require.Zero(t, pipeline.end(t), pipeline.err.String())
 	requireSame(t, replayed, published)
+	return replayed
 }
 
 // replay is the results of the files by id.

@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,40 +17,6 @@ import (
 	"github.com/ensue-video/ensue/sink"
 	"github.com/ensue-video/ensue/stream"
 )
-
-// killedInto runs a pipeline into further sinks, kills it twice in mid-stream, and returns what a replay says, once all is in Kafka.
-func killedInto(t *testing.T, sinks string) map[string]*stream.Result {
-	t.Helper()
-	addr, files := embedded(t), samples()
-	replayed := replay(t, files)
-	topics(t, addr)
-	publisher := start(t, append([]string{"publish", "--brokers", addr, "--pace", "x6"}, files...)...)
-	path := write(t, "test.yaml", fmt.Sprintf(`
-version: 1
-name: test
-ingest:
-  kafka: {brokers: ["%s"], topic: video.segments, group: test, session_timeout: 6s, drain_timeout: 5s}
-decode: {limits: {timeout: 4s}}
-predictor:
-  calibrate: {warmup: 5s, false_alarms_per_day: 50}
-sink:
-  kafka: {topic: video.energy}
-%s
-  dead_letter: {kafka: {topic: video.dead}}
-`, addr, sinks))
-	for _, after := range []int{len(replayed) / 4, len(replayed) / 2} {
-		pipeline := start(t, "run", path)
-		tailed(t, addr, after, pipeline)
-		require.NoError(t, pipeline.Process.Kill())
-		require.Equal(t, -1, pipeline.end(t))
-	}
-	pipeline := start(t, "run", path)
-	tailed(t, addr, len(replayed), pipeline)
-	require.Zero(t, publisher.end(t), publisher.err.String())
-	require.NoError(t, pipeline.Process.Signal(syscall.SIGTERM))
-	require.Zero(t, pipeline.end(t), pipeline.err.String())
-	return replayed
-}
 
 // TestNothingIsLostInTablesAndWebhooksWhenRunIsKilled: tables have every result, each once, and so has a receiver that keeps one of an id.
 func TestNothingIsLostInTablesAndWebhooksWhenRunIsKilled(t *testing.T) {
@@ -69,7 +34,7 @@ func TestNothingIsLostInTablesAndWebhooksWhenRunIsKilled(t *testing.T) {
 	}))
 	defer receiver.Close()
 	folder := filepath.Join(t.TempDir(), "tables")
-	replayed := killedInto(t, fmt.Sprintf("  parquet: {path: %q, size: 256KiB}\n"+
+	replayed := killInMidStream(t, embedded(t), nil, fmt.Sprintf("  parquet: {path: %q, size: 256KiB}\n"+
 		"  webhook: {url: %q, verdicts: [breaks, stalls, continues, warming_up, unscored]}", folder, receiver.URL))
 
 	paths, err := resultfile.Expand([]string{folder})
@@ -92,7 +57,7 @@ func TestNothingIsLostInTablesAndWebhooksWhenRunIsKilled(t *testing.T) {
 
 func TestNothingIsLostInPostgresWhenRunIsKilled(t *testing.T) {
 	server := postgres.Start(t)
-	replayed := killedInto(t, fmt.Sprintf("  postgres: {url: %q}", server.URL()))
+	replayed := killInMidStream(t, embedded(t), nil, fmt.Sprintf("  postgres: {url: %q}", server.URL()))
 	store, err := search.OpenPostgres(t.Context(), server.URL(), sink.DefaultPostgresTable)
 	require.NoError(t, err)
 	defer store.Close(t.Context())

@@ -202,7 +202,6 @@ func (p *Page) condition() string {
 		return fmt.Sprintf("does not answer: %v (%s)", err, busy)
 	}
 	late := time.Since(begin)
-	await := func(e *runtime.EvaluateParams) *runtime.EvaluateParams { return e.WithAwaitPromise(true) }
 	frame := "new Promise((done) => { setTimeout(() => done('not painted'), 5000); requestAnimationFrame(() => done('painted')); })"
 	if err := chromedp.Run(ctx, chromedp.Evaluate(frame, &painted, await)); err != nil {
 		painted = err.Error()
@@ -222,11 +221,14 @@ func (p *Page) try(actions ...chromedp.Action) error {
 	return chromedp.Run(ctx, actions...)
 }
 
+// await has an expression that is a promise evaluated to what it comes to.
+func await(e *runtime.EvaluateParams) *runtime.EvaluateParams { return e.WithAwaitPromise(true) }
+
 // Eval is the value of a JavaScript expression, as it is in T; promises are awaited.
 func Eval[T any](p *Page, expression string) T {
 	p.tb.Helper()
 	var value T
-	p.Do(chromedp.Evaluate(expression, &value, func(e *runtime.EvaluateParams) *runtime.EvaluateParams { return e.WithAwaitPromise(true) }))
+	p.Do(chromedp.Evaluate(expression, &value, await))
 	return value
 }
 
@@ -279,7 +281,6 @@ const aim = `(async (selector) => {
 // same, it is tried again. Of a click that leaves the page nothing would be known.
 func (p *Page) Click(selector string) {
 	p.tb.Helper()
-	await := func(e *runtime.EvaluateParams) *runtime.EvaluateParams { return e.WithAwaitPromise(true) }
 	for begin, limit := time.Now(), patient(); ; {
 		var at []float64
 		var hit bool

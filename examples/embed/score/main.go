@@ -20,7 +20,7 @@ func run(args []string) error {
 	if len(args) != 2 {
 		return errors.New("usage: score X.mp4 Y.mp4")
 	}
-	def, err := pipelines.Open("replay") // a stock definition; def.Encoder.Model = "builtin" chooses the learned model
+	def, err := pipelines.Open("replay") // a stock definition; def.Encoder.Model = "./model" chooses another model
 	if err != nil {
 		return err
 	}
