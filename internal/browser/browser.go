@@ -67,7 +67,9 @@ func Start(tb testing.TB) *Browser {
 	)
 	allocated, release := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, stop := chromedp.NewContext(allocated)
+	ended := make(chan struct{})
 	tb.Cleanup(func() {
+		defer close(ended)
 		ending, done := context.WithTimeout(ctx, patient())
 		defer done()
 		if err := chromedp.Cancel(ending); err != nil {
@@ -76,10 +78,22 @@ func Start(tb testing.TB) *Browser {
 		stop()
 		release()
 	})
-	if err := chromedp.Run(ctx); err != nil {
+	if err := run(ctx, ended); err != nil {
 		tb.Fatalf("starting %s: %v", path, err)
 	}
 	return &Browser{tb: tb, ctx: ctx}
+}
+
+// run starts the Chromium of ctx from a thread that stays until ended is closed: the kernel kills Chromium with the thread that started it
+// (chromedp sets Pdeathsig), and threads of goroutines that locked them, such as a compute device's, end before the program does.
+func run(ctx context.Context, ended <-chan struct{}) error {
+	started := make(chan error)
+	go func() {
+		goruntime.LockOSThread()
+		started <- chromedp.Run(ctx)
+		<-ended
+	}()
+	return <-started
 }
 
 func program(tb testing.TB) string {
