@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -32,6 +33,8 @@ type Found struct {
 	Events []Event `json:"events"`
 	// Alarms are verdicts of breaks and stalls at other times.
 	Alarms int `json:"other_alarms"`
+	// AlarmsAt is where the most surprising window of each of those begins, in seconds.
+	AlarmsAt []float64 `json:"other_alarms_at"`
 
 	results []*stream.Result
 }
@@ -82,7 +85,8 @@ func (s *Summary) judge(known []video.Stream) {
 		for _, event := range known[at].Events {
 			found.Events = append(found.Events, found.event(event, known[at].Events))
 		}
-		found.Alarms = found.otherAlarms(known[at].Events)
+		found.AlarmsAt = found.otherAlarms(known[at].Events)
+		found.Alarms = len(found.AlarmsAt)
 	}
 }
 
@@ -108,8 +112,8 @@ func (f *Found) event(event video.Event, all []video.Event) Event {
 	return said
 }
 
-func (f *Found) otherAlarms(events []video.Event) int {
-	alarms := 0
+func (f *Found) otherAlarms(events []video.Event) []float64 {
+	alarms := []float64{}
 	for _, result := range f.results {
 		if result.Verdict != stream.Breaks && result.Verdict != stream.Stalls {
 			continue
@@ -117,10 +121,21 @@ func (f *Found) otherAlarms(events []video.Event) int {
 		if !slices.ContainsFunc(result.Windows, func(w stream.Window) bool {
 			return slices.ContainsFunc(events, func(e video.Event) bool { return about(w, e) })
 		}) {
-			alarms++
+			alarms = append(alarms, worst(result.Windows).Start)
 		}
 	}
 	return alarms
+}
+
+// worst is the window with the smallest p-value; the first where none has one.
+func worst(windows []stream.Window) stream.Window {
+	p := func(w stream.Window) float64 {
+		if w.PValue == nil {
+			return 1
+		}
+		return *w.PValue
+	}
+	return slices.MinFunc(windows, func(a, b stream.Window) int { return cmp.Compare(p(a), p(b)) })
 }
 
 // about says whether a window touches an event or what comes right after it.

@@ -39,5 +39,6 @@ func TestAnEventIsSeenOnlyWhereItIs(t *testing.T) {
 	}, found.Events[0])
 	require.False(t, found.Events[1].Seen)
 	require.Equal(t, .1, found.Events[1].PValue)
-	require.Equal(t, 1, found.Alarms, "the one at 30 s")
+	require.Equal(t, 1, found.Alarms)
+	require.Equal(t, []float64{30}, found.AlarmsAt)
 }

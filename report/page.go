@@ -247,7 +247,7 @@ func jumpTo(n neighbour, from int, videos []*video) jump {
 func said(s *shot) string {
 	text := ""
 	if s.expected != nil {
-		text = farOff(s.energy, s.expected)
+		text = told(s.verdict, s.energy, s.expected)
 	}
 	if text == "" {
 		text = "energy " + look.Number(s.energy)
@@ -265,8 +265,8 @@ func said(s *shot) string {
 	return text
 }
 
-func farOff(energy float64, e *stream.Expected) string {
-	return look.FarOff(energy, e.Low, e.Median, e.High)
+func told(verdict stream.Verdict, energy float64, e *stream.Expected) string {
+	return look.Told(string(verdict), energy, e.Low, e.Median, e.High)
 }
 
 func detail(s *shot) string {
@@ -352,7 +352,7 @@ func alarmOf(i int, v *video, run []alarm) alarmView {
 	}
 	if e := worst.expected; e != nil {
 		one.Band = band(e)
-		one.TimesText = farOff(worst.energy, e)
+		one.TimesText = told(worst.verdict, worst.energy, e)
 		if one.Times = worst.energy - e.High; e.Low >= 0 && e.Median > 0 {
 			one.Times = worst.energy / e.Median
 		}

@@ -90,7 +90,7 @@ func printDemo(out io.Writer, summary *demo.Summary, page bool) error {
 		for _, event := range found.Events {
 			lines = append(lines, "    "+eventLine(event))
 		}
-		lines = append(lines, "    "+look.Plural(found.Alarms, "other alarm"))
+		lines = append(lines, "    "+othersLine(found))
 	}
 	for code, count := range summary.Dead {
 		lines = append(lines, fmt.Sprintf("  dead letters: %d with the code %s", count, code))
@@ -111,13 +111,26 @@ func printDemo(out io.Writer, summary *demo.Summary, page bool) error {
 	return nil
 }
 
+// othersLine tells the alarms away from every known event, and where they are.
+func othersLine(found *demo.Found) string {
+	text := look.Plural(found.Alarms, "other alarm")
+	for i, at := range found.AlarmsAt {
+		sign := ", "
+		if i == 0 {
+			sign = ": "
+		}
+		text += sign + tail.Clock(at)
+	}
+	return text
+}
+
 func eventLine(event demo.Event) string {
 	seen := "missed"
 	if event.Seen {
 		seen = "seen: " + event.Verdict
 	}
 	const window = 1 // the first horizon of the stock definition, in seconds
-	text := look.FarOff(event.Energy, event.Low, event.Usual, event.High)
+	text := look.Told(event.Verdict, event.Energy, event.Low, event.Usual, event.High)
 	return fmt.Sprintf("%s at %s: %s (window at %s: %s; by chance %s; p = %.2g, the next smallest of the stream %.2g)",
 		event.Kind, tail.Clock(event.Start), seen, tail.Clock(event.At), text, look.Often(event.PValue, window), event.PValue, event.Next)
 }

@@ -88,7 +88,21 @@ func FarOff(energy, low, expected, high float64) string {
 	case energy < low:
 		return Number(low-energy) + " below the expected"
 	}
-	return "within the expected"
+	return within
+}
+
+const within = "within the expected"
+
+// Told is FarOff for what a verdict was about: an alarm whose energy is as expected was told by the distances that a learned energy stands on.
+func Told(verdict string, energy, low, expected, high float64) string {
+	text := FarOff(energy, low, expected, high)
+	switch {
+	case text == within && verdict == "stalls":
+		return "less change than expected"
+	case text == within && verdict == "breaks":
+		return "more change than expected"
+	}
+	return text
 }
 
 // Odds is a p-value: "1 in 190,000".

@@ -42,6 +42,10 @@ func TestNumbersAreSaidAsPeopleDo(t *testing.T) {
 	for energy, want := range map[float64]string{4.5: "1.3 above the expected", 3.2: "within the expected", -3: "0.7 below the expected"} {
 		require.Equal(t, want, FarOff(energy, -2.3, 0.5, 3.2))
 	}
+	require.Equal(t, "less change than expected", Told("stalls", 3.2, -2.3, 0.5, 3.2))
+	require.Equal(t, "more change than expected", Told("breaks", 3.2, -2.3, 0.5, 3.2))
+	require.Equal(t, "within the expected", Told("continues", 3.2, -2.3, 0.5, 3.2))
+	require.Equal(t, "1.3 above the expected", Told("stalls", 4.5, -2.3, 0.5, 3.2))
 	for p, want := range map[float64]string{
 		0.9: "ordinary", 0.3: "1 in 3.3", 0.058: "1 in 17", 5.2e-6: "1 in 190,000", 4.4e-8: "1 in 23 million",
 		1.2e-20: "less than 1 in a billion",
