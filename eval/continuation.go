@@ -51,7 +51,7 @@ type KindResult struct {
 	Paired Interval       `json:"paired"`
 }
 
-// MapResult is how well the map of a source finds the spliced box.
+// MapResult is how well the map of a source, or of an energy, finds the spliced box.
 type MapResult struct {
 	Name  string   `json:"name"`
 	N     int      `json:"n"`
@@ -87,6 +87,12 @@ func NewContinuation(w *Windows, measured []Measured, sources []*Source, scores 
 		if source.Verifier != nil {
 			c.Maps = append(c.Maps, mapOf(measured, source.Name+": verifier", len(w.Recordings), seed,
 				func(j []Judged) Found { return j[i].VerifierFound }))
+		}
+	}
+	for _, score := range scores {
+		if len(score.drawn) > 0 {
+			c.Maps = append(c.Maps, mapOf(measured, score.drawnOf, len(w.Recordings), seed,
+				func(j []Judged) Found { return jointly(j, score.drawn) }))
 		}
 	}
 	return c, nil

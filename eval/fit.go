@@ -182,6 +182,9 @@ type Score struct {
 	NoNegatives, LeftOut bool
 
 	energy func(judged []Judged, kind negatives.Kind) (float64, error)
+	// drawn are the sources that draw a map together which is told under the name of; none where it is not told.
+	drawn   []int
+	drawnOf string
 }
 
 // Scores are the scores that energies give, by every rule; those with a head also with the kind left out, where such heads were trained.
@@ -239,10 +242,23 @@ func Shipped(name string, energy *predictor.Energy, about predictor.EnergyAbout,
 	for _, rule := range rules {
 		scores = append(scores, e.score(name+": "+string(rule), rule, false))
 	}
+	scores[0].drawnOf, scores[0].drawn = name, sameSight(sources, e.Sources)
 	if small := energy.Brief(); small != nil {
 		scores = append(scores, e.briefly(name, small))
 	}
 	return scores, true
+}
+
+// sameSight are those sources of an energy if they see the same places and steps, so that they draw a map together.
+func sameSight(sources []*Source, of []int) []int {
+	first := sources[of[0]].Encoder.Info()
+	for _, at := range of[1:] {
+		info := sources[at].Encoder.Info()
+		if info.GridHeight != first.GridHeight || info.GridWidth != first.GridWidth || info.FramesPerStep != first.FramesPerStep {
+			return nil
+		}
+	}
+	return of
 }
 
 // briefly is the score of brief windows.

@@ -28,6 +28,28 @@ type Judged struct {
 	// Verified is the energy that the source's verifier gives, VerifierFound how well its map finds the box; where there is one.
 	Verified      float64
 	VerifierFound Found
+
+	spliced *spliced // nil of anything but a splice
+}
+
+// spliced is where the source's tokens of a splice are how far from what was expected, and where the box is.
+type spliced struct {
+	distances []float32
+	shape     stream.Shape
+	box       image.Rectangle
+	side      int
+}
+
+// jointly says how well the map that a learned energy of these sources draws finds the box.
+func jointly(judged []Judged, sources []int) Found {
+	one := judged[sources[0]].spliced
+	var each [][]float32
+	for _, source := range sources {
+		each = append(each, judged[source].spliced.distances)
+	}
+	heat := make([]float32, len(one.distances))
+	predictor.JointMap(each, one.shape.Places(), heat)
+	return localise(heat, one.shape, one.box, one.side)
 }
 
 // Found says that the place with the largest energy lies in the spliced box, 1 or 0, and how well the map tells the places inside (AUROC);
@@ -187,6 +209,9 @@ func (e *expectation) judge(ctx context.Context, y negatives.Negative) (Judged, 
 	energies := make([]float32, r.shape.T*places)
 	r.distances(energies)
 	judged := Judged{Found: localise(energies, r.shape, y.Box, e.side)}
+	if !y.Box.Empty() {
+		judged.spliced = &spliced{energies, r.shape, y.Box, e.side}
+	}
 	for _, energy := range energies {
 		judged.Raw += float64(energy) / float64(len(energies))
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ensue-video/ensue/encoder"
 	"github.com/ensue-video/ensue/eval/negatives"
 	"github.com/ensue-video/ensue/predictor"
 	"github.com/ensue-video/ensue/stream"
@@ -92,4 +93,26 @@ func TestLocalisation(t *testing.T) {
 	require.InDelta(t, (11.0/12+3*(11.0/24))/4, found.Cells, 1e-12)
 	require.True(t, math.IsNaN(localise(energies, shape, image.Rect(0, 0, 1, 1), 32).Cells), "no place has its centre in the box")
 	require.True(t, math.IsNaN(localise(energies, shape, image.Rectangle{}, 32).Hit), "there is no box")
+}
+
+// TestSourcesDrawAMapTogether: each source is odd at a place of its own, and both at the one in the box.
+func TestSourcesDrawAMapTogether(t *testing.T) {
+	shape, box := stream.Shape{T: 1, H: 2, W: 2, D: 1}, image.Rect(0, 0, 64, 64)
+	judged := make([]Judged, 2)
+	for i, distances := range [][]float32{{5, 6, 1, 1}, {50, 10, 10, 60}} {
+		judged[i] = Judged{spliced: &spliced{distances, shape, box, 128}, Found: localise(distances, shape, box, 128)}
+		require.Zero(t, judged[i].Found.Hit)
+	}
+	require.Equal(t, Found{Hit: 1, Cells: 1}, jointly(judged, []int{0, 1}))
+	require.Equal(t, judged[1].Found, jointly(judged, []int{1}))
+
+	small, err := encoder.NewPatchesOf(32, 4)
+	require.NoError(t, err)
+	large, err := encoder.NewPatchesOf(64, 4)
+	require.NoError(t, err)
+	other, err := encoder.NewPatchesOf(32, 8)
+	require.NoError(t, err)
+	sources := []*Source{{Encoder: small}, {Encoder: large}, {Encoder: other}}
+	require.Equal(t, []int{1, 0}, sameSight(sources, []int{1, 0}))
+	require.Nil(t, sameSight(sources, []int{0, 2}))
 }

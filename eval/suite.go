@@ -103,7 +103,11 @@ func (s *ContinuationSuite) Judge(ctx context.Context, footage *train.Footage, l
 	}
 	scores = append(scores, s.Shipped...)
 	for _, l := range learned {
-		scores = append(scores, l.Scores(l.Name)...)
+		own := l.Scores(l.Name)
+		if len(l.Energies.Sources) > 1 {
+			own[0].drawnOf, own[0].drawn = l.Name, sameSight(s.Sources, l.Energies.Sources)
+		}
+		scores = append(scores, own...)
 	}
 	table, err := NewContinuation(w, measured, s.Sources, scores, s.Seed)
 	if err != nil || !w.longEnough() {

@@ -267,9 +267,10 @@ func modelFields() []Field {
 			Path: "predictor", Kind: KindObject,
 			Doc: "What says which tokens come next, how badly those that came fit, and how surprising that is.",
 			Notes: "The first horizon is the length of a window. Every window is predicted from the context directly before it. Horizon i " +
-				"covers the time between the horizon before it and itself; its energy, and that of the map, is the distance between expected " +
-				"and seen tokens whatever the energy of windows is (but with the verifier, whose energies they are then). A learned energy is " +
-				"told in standard deviations of genuine windows, so that it may be below 0; docs/models.md tells what it looks at.",
+				"covers the time between the horizon before it and itself; its energy, and the level of the map, is the distance between " +
+				"expected and seen tokens whatever the energy of windows is (but with the verifier, whose energies they are then). A learned " +
+				"energy is told in standard deviations of genuine windows, so that it may be below 0; docs/models.md tells what it looks at, " +
+				"and how it draws the map.",
 		},
 		{
 			Path: "predictor.model", Kind: KindEnum, Default: "auto", Options: []string{"auto", "learned", "persistence", "linear", "flow"},

@@ -3,6 +3,7 @@ package predictor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/ensue-video/ensue/encoder"
@@ -34,7 +35,13 @@ type sized struct {
 	frames  int
 	energy  *Energy
 	sources []*Source
-	gauges  sync.Pool // of *[]*Gauge, one for each source
+	scratch sync.Pool // of *measuring
+}
+
+// measuring is the memory for one window.
+type measuring struct {
+	gauges    []*Gauge    // one for each source
+	distances [][]float32 // between expected and seen tokens, one for each source
 }
 
 // NewLearnedEnergy puts an energy to work. The sources are those whose statistics it was fitted to, in that order; they stay the caller's.
@@ -44,7 +51,7 @@ func NewLearnedEnergy(e *Energy, sources []*Source) (*LearnedEnergy, error) {
 	for _, source := range sources {
 		parts = append(parts, source.Name, source.Encoder.Info().Digest, source.Predictor.Info().Digest)
 	}
-	l.digest = encoder.Digest("learned", "1", parts...)
+	l.digest = encoder.Digest("learned", "2", parts...)
 	var err error
 	if l.full, err = newSized(WindowFrames, e, sources); err != nil || e.brief == nil {
 		return l, err
@@ -100,42 +107,64 @@ func (l *LearnedEnergy) Side() int {
 	return side
 }
 
+// Maps says whether the sources of the energy see the places and steps that an encoder's tokens are of, so that Judge can tell where a
+// window does not ensue.
+func (l *LearnedEnergy) Maps(info encoder.Info) bool {
+	return !slices.ContainsFunc(l.sources, func(s *Source) bool {
+		own := s.Encoder.Info()
+		return own.GridHeight != info.GridHeight || own.GridWidth != info.GridWidth || own.FramesPerStep != info.FramesPerStep
+	})
+}
+
 // Judge says how badly the second half of the frames, side by side pixels each, ensues from the first: in standard deviations of genuine
-// windows of as many frames.
-func (l *LearnedEnergy) Judge(ctx context.Context, frames [][]byte, side int) (float64, error) {
+// windows of as many frames. The JointMap of the second half goes to heat, `[T, H, W]`, unless that is nil; see Maps.
+func (l *LearnedEnergy) Judge(ctx context.Context, frames [][]byte, side int, heat []float32) (float64, error) {
 	for _, z := range []*sized{l.full, l.brief} {
 		if z != nil && len(frames) == 2*z.frames {
-			return z.judge(ctx, frames, side)
+			return z.judge(ctx, frames, side, heat)
 		}
 	}
 	return 0, fmt.Errorf("judging %d frames: a window has %d", len(frames), 2*WindowFrames)
 }
 
-func (z *sized) judge(ctx context.Context, frames [][]byte, side int) (float64, error) {
-	gauges, ok := z.gauges.Get().(*[]*Gauge)
-	if !ok {
-		gauges = new([]*Gauge)
-		for _, source := range z.sources {
-			gauge, err := z.gauge(source)
-			if err != nil {
-				return 0, err
-			}
-			*gauges = append(*gauges, gauge)
-		}
+func (z *sized) judge(ctx context.Context, frames [][]byte, side int, heat []float32) (float64, error) {
+	room, err := z.room()
+	if err != nil {
+		return 0, err
 	}
-	defer z.gauges.Put(gauges)
+	defer z.scratch.Put(room)
 	parts := make([]Statistics, len(z.sources))
 	for i, source := range z.sources {
-		var err error
-		if parts[i], err = source.Measure(ctx, (*gauges)[i], frames[:z.frames], frames[z.frames:], side); err != nil {
+		x, y := frames[:z.frames], frames[z.frames:]
+		if parts[i], err = source.measure(ctx, room.gauges[i], x, y, side, room.distances[i]); err != nil {
 			return 0, err
 		}
+	}
+	if heat != nil {
+		info := z.sources[0].Encoder.Info()
+		JointMap(room.distances, info.GridHeight*info.GridWidth, heat)
 	}
 	return z.energy.Of(Join(parts...))
 }
 
-// Measure is the statistics of Y after X, both of side by side pixels.
-func (s *Source) Measure(ctx context.Context, gauge *Gauge, x, y [][]byte, side int) (Statistics, error) {
+func (z *sized) room() (*measuring, error) {
+	if room, ok := z.scratch.Get().(*measuring); ok {
+		return room, nil
+	}
+	room := new(measuring)
+	for _, source := range z.sources {
+		gauge, err := z.gauge(source)
+		if err != nil {
+			return nil, err
+		}
+		room.gauges = append(room.gauges, gauge)
+		room.distances = append(room.distances, make([]float32, gauge.Values()/source.Encoder.Info().Dim))
+	}
+	return room, nil
+}
+
+// measure is the statistics of Y after X, both of side by side pixels. The distances of Y's tokens to what was expected go to distances.
+func (s *Source) measure(ctx context.Context, gauge *Gauge, x, y [][]byte, side int, distances []float32) (Statistics, error) {
 	expected, err := s.Expect(ctx, x, side)
 	if err != nil {
 		return Statistics{}, err
@@ -145,5 +174,6 @@ func (s *Source) Measure(ctx context.Context, gauge *Gauge, x, y [][]byte, side 
 	if err != nil {
 		return Statistics{}, err
 	}
+	sighting.Distances(distances)
 	return gauge.Measure(sighting.X, sighting.Y, sighting.Expected)
 }

@@ -28,6 +28,8 @@ type Scorer struct {
 	batching    Batching
 	// What energies are made by beside distances; at most one is not nil.
 	learned *LearnedEnergy
+	// maps says that the learned energy draws the map.
+	maps    bool
 	judging Judging
 	cfg     Config
 	alpha   float64
@@ -68,6 +70,7 @@ func NewScorer(enc encoder.Info, predictor Predictor, cfg Config, decodeFPS floa
 	if s.learned != nil && s.learned.Side() > enc.Width {
 		return nil, fmt.Errorf("making a scorer: the energy wants frames of %d pixels, the encoder's have %d", s.learned.Side(), enc.Width)
 	}
+	s.maps = cfg.Map && s.learned != nil && s.judging == nil && s.learned.Maps(enc)
 	s.model = Model(enc, info, decodeFPS, cfg, s.energy())
 	s.targeting, _ = predictor.(Targeting)
 	s.remembering, _ = predictor.(Remembering)
@@ -371,9 +374,11 @@ func (s *Scorer) open(state *State, line *timeline, clip *stream.Clip, result *s
 // reading is what the predictor and the tokens say, before it is judged.
 type reading struct {
 	windows []stretch
-	// said is of the windows, tokens are the energies of every token from the first window on.
+	// said is of the windows, tokens are the energies of every token from the first window on; heat is the map of the same, nil where
+	// that is the same.
 	said     []Said
 	tokens   []float32
+	heat     []float32
 	horizons []stream.Horizon
 	next     []stream.Next
 }
@@ -413,6 +418,9 @@ func (l *timeline) comparisons(windows []stretch) []comparison {
 func (s *Scorer) read(ctx context.Context, line *timeline, begin int, scratch *scratch) (reading, error) {
 	places := line.tokens.Places()
 	read := reading{windows: line.layout.tile(begin, line.tokens.T), tokens: make([]float32, (line.tokens.T-begin)*places)}
+	if s.maps {
+		read.heat = make([]float32, len(read.tokens))
+	}
 	seen, err := s.seen(ctx, line, begin, read.windows, scratch)
 	if err != nil {
 		return reading{}, err
@@ -432,7 +440,7 @@ func (s *Scorer) read(ctx context.Context, line *timeline, begin int, scratch *s
 			return err
 		}
 		if c.lead == 0 {
-			said, err := s.said(ctx, line, c.stretch, out)
+			said, err := s.said(ctx, line, c.stretch, out, read.mapOf((c.from-begin)*places, out))
 			if err != nil {
 				return err
 			}
@@ -452,6 +460,16 @@ func (s *Scorer) read(ctx context.Context, line *timeline, begin int, scratch *s
 		}
 	}
 	return read, err
+}
+
+// mapOf is where the map of a window begins, which is its tokens' energies so far; nil where there is none.
+func (r *reading) mapOf(at int, tokens []float32) []float32 {
+	if r.heat == nil {
+		return nil
+	}
+	heat := r.heat[at:][:len(tokens)]
+	copy(heat, tokens)
+	return heat
 }
 
 // band is the energy of all that was predicted as far ahead as a horizon says.
@@ -572,8 +590,12 @@ func (s *Scorer) report(read reading, line *timeline, result *stream.Result) {
 	}
 	result.Energy, result.Horizons = &energy, read.horizons
 	if s.cfg.Map {
-		steps := len(read.tokens) / line.tokens.Places()
-		result.Map = halfArray(read.tokens, int32(steps), int32(line.tokens.H), int32(line.tokens.W))
+		heat := read.tokens
+		if read.heat != nil {
+			heat = read.heat
+		}
+		steps := len(heat) / line.tokens.Places()
+		result.Map = halfArray(heat, int32(steps), int32(line.tokens.H), int32(line.tokens.W))
 	}
 }
 

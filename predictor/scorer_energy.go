@@ -19,8 +19,9 @@ type Judging interface {
 // ScorerOption chooses the energy of a Scorer; without one it is the distance.
 type ScorerOption func(*Scorer)
 
-// WithEnergy makes windows' energies learned ones. The map and the energies of horizons are distances still. The learned energy stays the
-// caller's.
+// WithEnergy makes windows' energies learned ones. The energies of horizons are distances still, and so is the mean of the map over a
+// window; where in the window is told by all sources of the energy together, if they see the places of the encoder's tokens. The learned
+// energy stays the caller's.
 func WithEnergy(l *LearnedEnergy) ScorerOption { return func(s *Scorer) { s.learned = l } }
 
 // WithJudging makes the energy of every token that of j, and those of windows and horizons their means. It stays the caller's.
@@ -80,8 +81,9 @@ func (l *timeline) framesUpTo(from, after, count int) [][]byte {
 	return l.frames[last-count : last]
 }
 
-// said is the energy of a window: the mean of its tokens', or what the learned energy says of its most surprising stretch.
-func (s *Scorer) said(ctx context.Context, line *timeline, window stretch, tokens []float32) (Said, error) {
+// said is the energy of a window: the mean of its tokens', or what the learned energy says of its most surprising stretch. That one draws
+// the map anew, which is the tokens' distances before, unless it is nil.
+func (s *Scorer) said(ctx context.Context, line *timeline, window stretch, tokens, heat []float32) (Said, error) {
 	distance := mean(tokens)
 	if s.learned == nil {
 		return Said{distance, distance}, nil
@@ -93,10 +95,12 @@ func (s *Scorer) said(ctx context.Context, line *timeline, window stretch, token
 			if frames == nil { // of a long window the beginning only
 				continue
 			}
-			energy, err := s.learned.Judge(ctx, frames, line.side)
+			own := line.mapOf(size, heat)
+			energy, err := s.learned.Judge(ctx, frames, line.side, own)
 			if err != nil {
 				return Said{}, fmt.Errorf("judging steps [%d, %d): %w", window.from, window.to, err)
 			}
+			line.draw(own, end-size, tokens, heat)
 			if !known || energy > most.Energy {
 				most.Energy, known = energy, true
 			}
@@ -106,6 +110,28 @@ func (s *Scorer) said(ctx context.Context, line *timeline, window stretch, token
 		}
 	}
 	return most, nil
+}
+
+// mapOf is room for the map of a stretch of so many frames; nil where there is no map.
+func (l *timeline) mapOf(frames int, heat []float32) []float32 {
+	if heat == nil {
+		return nil
+	}
+	return make([]float32, frames/l.framesPerStep*l.tokens.Places())
+}
+
+// draw puts the map of a stretch, whose first frame is so many after the window's, into the window's map. Its level becomes the mean
+// distance of the tokens there.
+func (l *timeline) draw(own []float32, first int, tokens, heat []float32) {
+	if own == nil {
+		return
+	}
+	at := first / l.framesPerStep * l.tokens.Places()
+	if at < 0 { // it began before the window
+		own, at = own[-at:], 0
+	}
+	scaleTo(mean(tokens[at:at+len(own)]), own)
+	copy(heat[at:], own)
 }
 
 // compare writes the energy of every token of a comparison to out.

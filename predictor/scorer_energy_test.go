@@ -52,7 +52,8 @@ func drifting(t *testing.T, source *Source, frames int) *Energy {
 	var genuine []Statistics
 	for i := range uint64(160) {
 		clip := drift(2*frames, 0.3+float64(i%20)/10, i)
-		s, err := source.Measure(t.Context(), gauge, framesOf(clip, 0, frames), framesOf(clip, frames, 2*frames), clip.H)
+		s, err := source.measure(t.Context(), gauge, framesOf(clip, 0, frames), framesOf(clip, frames, 2*frames), clip.H,
+			make([]float32, gauge.Values()/source.Encoder.Info().Dim))
 		require.NoError(t, err)
 		genuine = append(genuine, s)
 	}
@@ -142,7 +143,7 @@ func (w *watcher) pieces(clip *stream.Clip, segment int) map[float64]float64 {
 // direct is what the energy says of the window that ends before a frame.
 func (w *watcher) direct(clip *stream.Clip, end int) float64 {
 	w.t.Helper()
-	energy, err := w.learned.Judge(w.t.Context(), framesOf(clip, end-2*WindowFrames, end), clip.H)
+	energy, err := w.learned.Judge(w.t.Context(), framesOf(clip, end-2*WindowFrames, end), clip.H, nil)
 	require.NoError(w.t, err)
 	return energy
 }
@@ -205,7 +206,7 @@ func TestWhatIsTooShortForAWindowIsJudgedByABriefOne(t *testing.T) {
 	require.NotEqual(t, learnedOf(t, source, drifting(t, source, WindowFrames)).Digest(), learned.Digest())
 	clip := drift(40, 1, 9)
 	judge := func(end, frames int) float64 {
-		energy, err := learned.Judge(t.Context(), framesOf(clip, end-2*frames, end), clip.H)
+		energy, err := learned.Judge(t.Context(), framesOf(clip, end-2*frames, end), clip.H, nil)
 		require.NoError(t, err)
 		return energy
 	}
@@ -328,7 +329,7 @@ func TestALearnedEnergyRefusesOtherSources(t *testing.T) {
 	odd := &Source{Name: "odd", Encoder: pairsOf(3), Predictor: NewPersistence()}
 	_, err = NewLearnedEnergy(learned.energy, []*Source{odd})
 	require.ErrorContains(t, err, "steps of 3 frames do not divide")
-	_, err = learned.Judge(t.Context(), make([][]byte, 3), 32)
+	_, err = learned.Judge(t.Context(), make([][]byte, 3), 32, nil)
 	require.ErrorContains(t, err, "3 frames")
 	_, err = NewSource("learned", nil)
 	require.ErrorContains(t, err, "flow model")
