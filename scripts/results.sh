@@ -61,7 +61,8 @@ by a head that never saw the kind it is tested on; `mix` and `max` take both. En
 side. `brief` is the energy of 3 and 3 frames, where a clip has no more. The ten kinds are those up to `speed2`; of the others, which no mean has
 in it, `coded` is Y encoded again (it does continue X: .5 is right), `freeze_coded`, `rewind_coded` and `loop_coded` are the last frame, X backwards and
 X once more, encoded again: what a repetition is worth where no frame is exactly repeated. A head could call `coded` what it has not seen, so judge
-those three by how much more than `coded` they are.
+those three by how much more than `coded` they are. The map of an energy is the one that its sources draw together
+(`predictor/energy_map.go`); how was chosen on windows of the training footage.
 
 The energy that lies beside the default model, as it is:
 TEXT
