@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -114,14 +115,14 @@ func printDemo(out io.Writer, summary *demo.Summary, page bool) error {
 // othersLine tells the alarms away from every known event, and where they are.
 func othersLine(found *demo.Found) string {
 	text := look.Plural(found.Alarms, "other alarm")
-	for i, at := range found.AlarmsAt {
-		sign := ", "
-		if i == 0 {
-			sign = ": "
-		}
-		text += sign + tail.Clock(at)
+	if found.Alarms == 0 {
+		return text
 	}
-	return text
+	var at []string
+	for _, seconds := range found.AlarmsAt {
+		at = append(at, tail.Clock(seconds))
+	}
+	return text + ": " + strings.Join(at, ", ")
 }
 
 func eventLine(event demo.Event) string {

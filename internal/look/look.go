@@ -93,7 +93,8 @@ func FarOff(energy, low, expected, high float64) string {
 
 const within = "within the expected"
 
-// Told is FarOff for what a verdict was about: an alarm whose energy is as expected was told by the distances that a learned energy stands on.
+// Told is FarOff for what a verdict was about: an alarm whose energy is as expected was told by the distances that are watched beside a
+// learned energy.
 func Told(verdict string, energy, low, expected, high float64) string {
 	text := FarOff(energy, low, expected, high)
 	switch {
