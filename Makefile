@@ -15,7 +15,8 @@ GOLANGCI := .cache/tools/golangci-lint-$(GOLANGCI_VERSION)
 
 # What `make test` also runs under the race detector: where goroutines meet.
 RACE ?= $(addprefix ./,$(addsuffix /...,broker claim clips connect container dead decode demo encoder ingest metrics model pipelines predictor publish sink state stream tail tokenfile))
-# Not those that only compute, each in one goroutine: ten times as long for nothing that test-unit does not see.
+# Not those that mostly compute, which takes ten times as long there: test-unit runs them, and the goroutines they have in common with others are
+# seen in those (a model with a memory in TestARecurrentModelSaysTheSameWhateverTheConcurrencyAndTheCutting).
 RACE_SKIP ?= StockDefinitionsFindWhatTheySaid|^Example|FiniteDifferences|Alarms?AtTheRate|CutAndAFreezeStandOut|ExactMeanOfAreas|AveragingIsOpenCVs|JudgedByStretches|JudgedByABriefOne|TakenOverGoesOn.*/a_model_with_a_memory
 FUZZ_TIME ?= 10s
 SOAK_MINUTES ?= 30

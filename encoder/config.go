@@ -54,3 +54,8 @@ type Info struct {
 	// frames alone. So many steps are read again after a restart, before those that are needed.
 	Warmup int
 }
+
+// SeesAs says whether the tokens are of the same places and steps as those of another encoder.
+func (i Info) SeesAs(other Info) bool {
+	return i.GridHeight == other.GridHeight && i.GridWidth == other.GridWidth && i.FramesPerStep == other.FramesPerStep
+}

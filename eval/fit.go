@@ -253,8 +253,7 @@ func Shipped(name string, energy *predictor.Energy, about predictor.EnergyAbout,
 func sameSight(sources []*Source, of []int) []int {
 	first := sources[of[0]].Encoder.Info()
 	for _, at := range of[1:] {
-		info := sources[at].Encoder.Info()
-		if info.GridHeight != first.GridHeight || info.GridWidth != first.GridWidth || info.FramesPerStep != first.FramesPerStep {
+		if !sources[at].Encoder.Info().SeesAs(first) {
 			return nil
 		}
 	}

@@ -1,7 +1,5 @@
 package predictor
 
-import "slices"
-
 // JointMap writes to out, [steps, places], how little every token was expected by several sources together; its mean is 1. each has the
 // distances between expected and seen tokens of one source, laid out as out.
 //
@@ -30,7 +28,9 @@ func JointMap(each [][]float32, places int, out []float32) {
 func scaleTo(level float64, values []float32) {
 	now := mean(values)
 	if now <= 0 {
-		copy(values, slices.Repeat([]float32{float32(level)}, len(values)))
+		for i := range values {
+			values[i] = float32(level)
+		}
 		return
 	}
 	factor := float32(level / now)

@@ -110,10 +110,7 @@ func (l *LearnedEnergy) Side() int {
 // Maps says whether the sources of the energy see the places and steps that an encoder's tokens are of, so that Judge can tell where a
 // window does not ensue.
 func (l *LearnedEnergy) Maps(info encoder.Info) bool {
-	return !slices.ContainsFunc(l.sources, func(s *Source) bool {
-		own := s.Encoder.Info()
-		return own.GridHeight != info.GridHeight || own.GridWidth != info.GridWidth || own.FramesPerStep != info.FramesPerStep
-	})
+	return !slices.ContainsFunc(l.sources, func(s *Source) bool { return !s.Encoder.Info().SeesAs(info) })
 }
 
 // Judge says how badly the second half of the frames, side by side pixels each, ensues from the first: in standard deviations of genuine
@@ -135,8 +132,11 @@ func (z *sized) judge(ctx context.Context, frames [][]byte, side int, heat []flo
 	defer z.scratch.Put(room)
 	parts := make([]Statistics, len(z.sources))
 	for i, source := range z.sources {
-		x, y := frames[:z.frames], frames[z.frames:]
-		if parts[i], err = source.measure(ctx, room.gauges[i], x, y, side, room.distances[i]); err != nil {
+		var distances []float32
+		if heat != nil {
+			distances = room.distances[i]
+		}
+		if parts[i], err = source.measure(ctx, room.gauges[i], frames[:z.frames], frames[z.frames:], side, distances); err != nil {
 			return 0, err
 		}
 	}
@@ -163,7 +163,8 @@ func (z *sized) room() (*measuring, error) {
 	return room, nil
 }
 
-// measure is the statistics of Y after X, both of side by side pixels. The distances of Y's tokens to what was expected go to distances.
+// measure is the statistics of Y after X, both of side by side pixels. The distances of Y's tokens to what was expected go to distances,
+// unless that is nil.
 func (s *Source) measure(ctx context.Context, gauge *Gauge, x, y [][]byte, side int, distances []float32) (Statistics, error) {
 	expected, err := s.Expect(ctx, x, side)
 	if err != nil {
@@ -174,6 +175,8 @@ func (s *Source) measure(ctx context.Context, gauge *Gauge, x, y [][]byte, side 
 	if err != nil {
 		return Statistics{}, err
 	}
-	sighting.Distances(distances)
+	if distances != nil {
+		sighting.Distances(distances)
+	}
 	return gauge.Measure(sighting.X, sighting.Y, sighting.Expected)
 }

@@ -374,8 +374,8 @@ func (s *Scorer) open(state *State, line *timeline, clip *stream.Clip, result *s
 // reading is what the predictor and the tokens say, before it is judged.
 type reading struct {
 	windows []stretch
-	// said is of the windows, tokens are the energies of every token from the first window on; heat is the map of the same, nil where
-	// that is the same.
+	// said is of the windows, tokens are the energies of every token from the first window on, and heat is the map: the same memory, unless
+	// the learned energy draws it.
 	said     []Said
 	tokens   []float32
 	heat     []float32
@@ -418,7 +418,7 @@ func (l *timeline) comparisons(windows []stretch) []comparison {
 func (s *Scorer) read(ctx context.Context, line *timeline, begin int, scratch *scratch) (reading, error) {
 	places := line.tokens.Places()
 	read := reading{windows: line.layout.tile(begin, line.tokens.T), tokens: make([]float32, (line.tokens.T-begin)*places)}
-	if s.maps {
+	if read.heat = read.tokens; s.maps {
 		read.heat = make([]float32, len(read.tokens))
 	}
 	seen, err := s.seen(ctx, line, begin, read.windows, scratch)
@@ -440,7 +440,9 @@ func (s *Scorer) read(ctx context.Context, line *timeline, begin int, scratch *s
 			return err
 		}
 		if c.lead == 0 {
-			said, err := s.said(ctx, line, c.stretch, out, read.mapOf((c.from-begin)*places, out))
+			heat := read.heat[(c.from-begin)*places : (c.to-begin)*places]
+			copy(heat, out)
+			said, err := s.said(ctx, line, c.stretch, out, heat)
 			if err != nil {
 				return err
 			}
@@ -460,16 +462,6 @@ func (s *Scorer) read(ctx context.Context, line *timeline, begin int, scratch *s
 		}
 	}
 	return read, err
-}
-
-// mapOf is where the map of a window begins, which is its tokens' energies so far; nil where there is none.
-func (r *reading) mapOf(at int, tokens []float32) []float32 {
-	if r.heat == nil {
-		return nil
-	}
-	heat := r.heat[at:][:len(tokens)]
-	copy(heat, tokens)
-	return heat
 }
 
 // band is the energy of all that was predicted as far ahead as a horizon says.
@@ -590,12 +582,8 @@ func (s *Scorer) report(read reading, line *timeline, result *stream.Result) {
 	}
 	result.Energy, result.Horizons = &energy, read.horizons
 	if s.cfg.Map {
-		heat := read.tokens
-		if read.heat != nil {
-			heat = read.heat
-		}
-		steps := len(heat) / line.tokens.Places()
-		result.Map = halfArray(heat, int32(steps), int32(line.tokens.H), int32(line.tokens.W))
+		steps := len(read.heat) / line.tokens.Places()
+		result.Map = halfArray(read.heat, int32(steps), int32(line.tokens.H), int32(line.tokens.W))
 	}
 }
 

@@ -82,7 +82,7 @@ func (l *timeline) framesUpTo(from, after, count int) [][]byte {
 }
 
 // said is the energy of a window: the mean of its tokens', or what the learned energy says of its most surprising stretch. That one draws
-// the map anew, which is the tokens' distances before, unless it is nil.
+// the map anew, which is the tokens' distances before, where s.maps says so.
 func (s *Scorer) said(ctx context.Context, line *timeline, window stretch, tokens, heat []float32) (Said, error) {
 	distance := mean(tokens)
 	if s.learned == nil {
@@ -95,12 +95,17 @@ func (s *Scorer) said(ctx context.Context, line *timeline, window stretch, token
 			if frames == nil { // of a long window the beginning only
 				continue
 			}
-			own := line.mapOf(size, heat)
+			var own []float32
+			if s.maps {
+				own = make([]float32, size/line.framesPerStep*line.tokens.Places())
+			}
 			energy, err := s.learned.Judge(ctx, frames, line.side, own)
 			if err != nil {
 				return Said{}, fmt.Errorf("judging steps [%d, %d): %w", window.from, window.to, err)
 			}
-			line.draw(own, end-size, tokens, heat)
+			if s.maps {
+				line.draw(own, end-size, tokens, heat)
+			}
 			if !known || energy > most.Energy {
 				most.Energy, known = energy, true
 			}
@@ -112,20 +117,9 @@ func (s *Scorer) said(ctx context.Context, line *timeline, window stretch, token
 	return most, nil
 }
 
-// mapOf is room for the map of a stretch of so many frames; nil where there is no map.
-func (l *timeline) mapOf(frames int, heat []float32) []float32 {
-	if heat == nil {
-		return nil
-	}
-	return make([]float32, frames/l.framesPerStep*l.tokens.Places())
-}
-
 // draw puts the map of a stretch, whose first frame is so many after the window's, into the window's map. Its level becomes the mean
 // distance of the tokens there.
 func (l *timeline) draw(own []float32, first int, tokens, heat []float32) {
-	if own == nil {
-		return
-	}
 	at := first / l.framesPerStep * l.tokens.Places()
 	if at < 0 { // it began before the window
 		own, at = own[-at:], 0
