@@ -140,10 +140,13 @@ func TestAStepInSteadyStateAllocatesNothing(t *testing.T) {
 }
 
 func TestAForwardPassInSteadyStateAllocatesNothing(t *testing.T) {
-	for _, precision := range []Precision{Float32, BFloat16} {
-		d := newDevice(t, Config{})
+	for _, of := range []struct {
+		device    Config
+		precision Precision
+	}{{Config{}, Float32}, {Config{WidenHalf: true}, BFloat16}, {Config{NativeHalf: true}, BFloat16}} {
+		d := newDevice(t, of.device)
 		m := newSmallModel(1, tinySize)
-		tape := d.NewTape(TapeConfig{Precision: precision})
+		tape := d.NewTape(TapeConfig{Precision: of.precision})
 		t.Cleanup(tape.Close)
 		clip := dense32(3, 2, 2, 16, 16, 3)
 		run := func() error {
