@@ -59,8 +59,9 @@ test-unit: setup ## Run the tests of every package.
 test-pure: setup ## Run the tests of nn in plain Go, without its C kernels.
 	go test -tags purego -timeout 15m ./nn/...
 
+# What test-unit has vetted is not vetted again.
 test-race: setup ## Run the tests of the packages where goroutines meet under the race detector.
-	go test -race -timeout 30m -skip '$(RACE_SKIP)' $(RACE)
+	go test -vet=off -race -timeout 30m -skip '$(RACE_SKIP)' $(RACE)
 
 test-mats: setup ## Count every OpenCV Mat that is made and closed (a build of gocv of its own).
 	go test -tags matprofile -timeout 15m -run 'Mat' ./decode ./predictor
