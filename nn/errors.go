@@ -29,3 +29,10 @@ func must(op string, err error) {
 		panic(&Error{Op: op, Err: err})
 	}
 }
+
+// mustFor is must for what was done with a parameter; its name is not put into words before there is an error (invariant 4).
+func mustFor(op string, p *Parameter, err error) {
+	if err != nil {
+		must(op+" "+p.Name, err)
+	}
+}

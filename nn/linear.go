@@ -163,9 +163,7 @@ func (d *Device) mapBy(w, b *Parameter, half bool, y, x onednn.Buffer, s onednn.
 	if x.Half == nil {
 		x = onednn.Buffer{Half: d.narrow(x.Full)}
 	}
-	if err := d.dnnl.MatMulPacked(s, y, x, k.native, bias); err != nil { // not before: the name would be made every time (invariant 4)
-		must("mapping by "+w.Name, err)
-	}
+	mustFor("mapping by", w, d.dnnl.MatMulPacked(s, y, x, k.native, bias))
 }
 
 // multiply computes y (+)= a b for arrays in rows: a [m, k], or [k, m] with TransX, and b [k, n], or [n, k] with TransW.

@@ -100,7 +100,7 @@ func (d *Device) newPack(p *Parameter, half bool) *pack {
 		return &pack{half: true, narrow: make([]uint16, n)}
 	}
 	native, err := d.dnnl.Pack(onednn.Shape{N: out, K: in, TransW: true, HalfX: true, HalfW: true})
-	must("packing parameter "+p.Name, err)
+	mustFor("packing parameter", p, err)
 	return &pack{half: true, native: native}
 }
 
@@ -108,7 +108,7 @@ func (d *Device) fill(k *pack, p *Parameter) {
 	values, out, in := p.value.Float32s(), p.shape[0], p.shape[1]
 	switch {
 	case k.native != nil:
-		must("packing parameter "+p.Name, d.dnnl.Fill(k.native, values))
+		mustFor("packing parameter", p, d.dnnl.Fill(k.native, values))
 	case k.narrow != nil:
 		d.room.holds = nil
 		full := d.room.memory.floats(len(k.narrow))
